@@ -1,0 +1,183 @@
+//! What is left when a retry gave up.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::transient::IsTransient;
+
+/// The last error of an operation, with why there was no further attempt.
+///
+/// Its [`source`](std::error::Error::source) is that last error, and its own message does not repeat
+/// it, so that a report of the whole chain says each thing once:
+///
+/// ```
+/// use retry_ext::{RetryExt, RetryPolicy};
+///
+/// let result = (|| std::fs::read("no/such/file")).retry_with(RetryPolicy::new());
+/// let error = result.unwrap_err();
+/// assert_eq!(error.to_string(), "gave up after 1 attempt: permanent error");
+/// assert_eq!(error.error().kind(), std::io::ErrorKind::NotFound);
+/// ```
+///
+/// It is [never transient](#impl-IsTransient-for-RetryError<E>): a retry around a retry does not
+/// multiply the calls.
+///
+/// It takes the memory of one error, however many attempts there were. It is a
+/// [`std::error::Error`] where `E` is one; around what is not, such as `anyhow::Error` or a
+/// `Box<dyn Error>`, use `.map_err(RetryError::into_error)?`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("gave up after {}: {reason}", Effort { attempts: *.attempts, waited: *.waited })]
+pub struct RetryError<E> {
+    #[source]
+    error: E,
+    waited: Duration,
+    attempts: u32,
+    reason: StopReason,
+}
+
+impl<E> RetryError<E> {
+    pub(crate) const fn new(error: E, attempts: u32, waited: Duration, reason: StopReason) -> Self {
+        Self { error, waited, attempts, reason }
+    }
+
+    /// The error of the last attempt.
+    ///
+    /// ```
+    /// # use retry_ext::{RetryExt, RetryPolicy};
+    /// let error = (|| "x".parse::<u8>()).retry_if(|_| false).retry_with(RetryPolicy::new()).unwrap_err();
+    /// assert_eq!(error.error().to_string(), "invalid digit found in string");
+    /// ```
+    #[must_use]
+    pub const fn error(&self) -> &E {
+        &self.error
+    }
+
+    /// Gives the error of the last attempt back.
+    ///
+    /// ```
+    /// # use retry_ext::{RetryError, RetryExt, RetryPolicy};
+    /// fn parse(text: &str) -> Result<u8, std::num::ParseIntError> {
+    ///     (|| text.parse()).retry_if(|_| false).retry_with(RetryPolicy::new()).map_err(RetryError::into_error)
+    /// }
+    /// assert!(parse("x").is_err());
+    /// ```
+    #[must_use]
+    pub fn into_error(self) -> E {
+        self.error
+    }
+
+    /// How many times the operation was called, at least 1.
+    ///
+    /// ```
+    /// # use retry_ext::{RetryExt, RetryPolicy};
+    /// let error = (|| "x".parse::<u8>()).retry_if(|_| false).retry_with(RetryPolicy::new()).unwrap_err();
+    /// assert_eq!(error.attempts(), 1);
+    /// ```
+    #[must_use]
+    pub const fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The sum of the waits between the attempts, as they were asked for. A wait that was cancelled
+    /// is not in it.
+    ///
+    /// ```
+    /// # use retry_ext::{RetryExt, RetryPolicy};
+    /// let error = (|| "x".parse::<u8>())
+    ///     .retry_if(|_| true)
+    ///     .sleep_with(|_| ())
+    ///     .retry_with(RetryPolicy::new())
+    ///     .unwrap_err();
+    /// assert_eq!(error.waited().as_secs(), 1 + 2);
+    /// ```
+    #[must_use]
+    pub const fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// Why there was no further attempt.
+    ///
+    /// ```
+    /// # use retry_ext::{RetryExt, RetryPolicy, StopReason};
+    /// let error = (|| "x".parse::<u8>()).retry_if(|_| false).retry_with(RetryPolicy::new()).unwrap_err();
+    /// assert_eq!(error.reason(), StopReason::Permanent);
+    /// ```
+    #[must_use]
+    pub const fn reason(&self) -> StopReason {
+        self.reason
+    }
+}
+
+/// Never transient: whoever gave up has already tried as often as allowed.
+///
+/// ```
+/// use retry_ext::{RetryExt, RetryPolicy};
+///
+/// let mut calls = 0;
+/// let inner = || {
+///     let mut connect = || { calls += 1; Err::<(), _>(std::io::Error::from(std::io::ErrorKind::TimedOut)) };
+///     (&mut connect).sleep_with(|_| ()).retry_with(RetryPolicy::new())
+/// };
+/// assert!(inner.sleep_with(|_| ()).retry_with(RetryPolicy::new()).is_err());
+/// assert_eq!(calls, 3); // and not 9
+/// ```
+impl<E> IsTransient for RetryError<E> {
+    fn is_transient(&self) -> bool {
+        false
+    }
+}
+
+/// Why there was no further attempt.
+///
+/// Where several reasons hold, the first of this order is told: permanent, attempts exhausted,
+/// retry-after too long, deadline exceeded.
+///
+/// ```
+/// use retry_ext::StopReason;
+///
+/// assert_eq!(StopReason::DeadlineExceeded.to_string(), "deadline exceeded");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// The error is not transient.
+    Permanent,
+    /// The operation was called [`max_attempts`](crate::RetryPolicy::max_attempts) times.
+    AttemptsExhausted,
+    /// The error's [`retry_after`](crate::IsTransient::retry_after) is above
+    /// [`max_delay`](crate::Backoff::max_delay).
+    RetryAfterTooLong,
+    /// The next wait would have ended after [`max_elapsed`](crate::RetryPolicy::max_elapsed).
+    DeadlineExceeded,
+    /// The sleeper ended the wait with [`SleepOutcome::Cancelled`](crate::SleepOutcome::Cancelled).
+    Cancelled,
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Permanent => "permanent error",
+            Self::AttemptsExhausted => "attempts exhausted",
+            Self::RetryAfterTooLong => "retry-after longer than the maximum delay",
+            Self::DeadlineExceeded => "deadline exceeded",
+            Self::Cancelled => "cancelled",
+        })
+    }
+}
+
+/// "3 attempts and 3s of waiting".
+pub(crate) struct Effort {
+    pub(crate) attempts: u32,
+    pub(crate) waited: Duration,
+}
+
+impl fmt::Display for Effort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.attempts == 1 { "" } else { "s" };
+        write!(f, "{} attempt{plural}", self.attempts)?;
+        if self.waited.is_zero() {
+            return Ok(());
+        }
+        write!(f, " and {:?} of waiting", self.waited)
+    }
+}

@@ -1,0 +1,235 @@
+//! What is told of a retry: the event, the log records, and what a sleeper answers.
+
+use std::any::type_name;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::panic::Location;
+use std::time::Duration;
+
+use log::kv::Value;
+use log::{Level, Record};
+
+use crate::error::{Effort, StopReason};
+use crate::policy::RetryPolicy;
+
+/// A retry that is about to be waited for. Given to [`on_retry`](crate::RetryExt::on_retry).
+///
+/// Its `Display` says what happened and what comes, without the error's own text, which may hold
+/// what does not belong on a terminal:
+///
+/// ```
+/// use std::io::{Error, ErrorKind};
+/// use retry_ext::{RetryExt, RetryPolicy};
+///
+/// let mut lines = Vec::new();
+/// let result = (|| Err::<(), _>(Error::from(ErrorKind::TimedOut)))
+///     .on_retry(|retry| lines.push(format!("{retry}: {}", retry.error)))
+///     .sleep_with(|_| ())
+///     .retry_with(RetryPolicy::new());
+/// assert!(result.is_err());
+/// assert_eq!(lines, [
+///     "attempt 1 of 3 failed, retrying in 1s: timed out",
+///     "attempt 2 of 3 failed, retrying in 2s: timed out",
+/// ]);
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct RetryEvent<'a, E> {
+    /// The attempt that just failed, from 1.
+    pub attempt: u32,
+    /// How many attempts there are at most, the first included.
+    pub max_attempts: u32,
+    /// Exactly what will now be waited.
+    pub delay: Duration,
+    /// What was waited so far; this delay is not yet in it.
+    pub waited: Duration,
+    /// The error of the attempt that just failed.
+    pub error: &'a E,
+    /// The name of the policy, where it has one.
+    pub name: Option<&'static str>,
+}
+
+impl<E> fmt::Display for RetryEvent<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { attempt, max_attempts, delay, .. } = self;
+        write!(f, "attempt {attempt} of {max_attempts} failed, retrying in {delay:?}")
+    }
+}
+
+/// Who hears of a retry: nobody (`()`, where nothing was set), or a hook given with `on_retry`.
+#[expect(unnameable_types, reason = "sealed: a bound of the chain, implemented here alone")]
+pub trait Notify<E> {
+    #[doc(hidden)]
+    fn retry(&mut self, event: &RetryEvent<'_, E>);
+}
+
+impl<E> Notify<E> for () {
+    #[inline]
+    fn retry(&mut self, _event: &RetryEvent<'_, E>) {}
+}
+
+impl<E, N: FnMut(&RetryEvent<'_, E>)> Notify<E> for N {
+    #[inline]
+    fn retry(&mut self, event: &RetryEvent<'_, E>) {
+        self(event);
+    }
+}
+
+/// What became of a wait. A sleeper returns anything that turns into one: `()` for a wait that came
+/// to its end, [`ControlFlow::Break`] for one that somebody cut short.
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use retry_ext::SleepOutcome;
+///
+/// assert_eq!(SleepOutcome::from(()), SleepOutcome::Elapsed);
+/// assert_eq!(SleepOutcome::from(ControlFlow::Continue(())), SleepOutcome::Elapsed);
+/// assert_eq!(SleepOutcome::from(ControlFlow::Break(())), SleepOutcome::Cancelled);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use = "a cancelled wait is not followed by an attempt"]
+pub enum SleepOutcome {
+    /// The delay has passed: the next attempt may start.
+    Elapsed,
+    /// Give up now: the retry ends with [`StopReason::Cancelled`] and the last error.
+    Cancelled,
+}
+
+impl From<()> for SleepOutcome {
+    #[inline]
+    fn from((): ()) -> Self {
+        Self::Elapsed
+    }
+}
+
+impl From<ControlFlow<()>> for SleepOutcome {
+    #[inline]
+    fn from(flow: ControlFlow<()>) -> Self {
+        match flow {
+            ControlFlow::Continue(()) => Self::Elapsed,
+            ControlFlow::Break(()) => Self::Cancelled,
+        }
+    }
+}
+
+/// Where the records of one operation come from. They hold numbers, names that the programmer chose
+/// and the name of a type, and no word of the error: its text may contain a token.
+#[derive(Clone, Copy)]
+pub(crate) struct Log<'a> {
+    pub(crate) policy: &'a RetryPolicy,
+    caller: &'static Location<'static>,
+    error_type: &'static str,
+}
+
+const TARGET: &str = "retry_ext";
+
+impl<'a> Log<'a> {
+    #[inline]
+    pub(crate) fn of<E>(policy: &'a RetryPolicy, caller: &'static Location<'static>) -> Self {
+        Self { policy, caller, error_type: type_name::<E>() }
+    }
+}
+
+impl Log<'_> {
+    #[inline]
+    fn enabled(&self, level: Level) -> bool {
+        self.policy.logging() && level <= log::STATIC_MAX_LEVEL && level <= log::max_level()
+    }
+
+    #[inline]
+    pub(crate) fn retry(self, attempt: u32, delay: Duration) {
+        if self.enabled(Level::Warn) {
+            self.write_retry(attempt, delay);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn gave_up(self, attempt: u32, waited: Duration, reason: StopReason) {
+        if self.enabled(Level::Warn) {
+            self.write_gave_up(attempt, waited, reason);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn recovered(self, attempt: u32, waited: Duration) {
+        if self.enabled(Level::Debug) {
+            self.write_recovered(attempt, waited);
+        }
+    }
+
+    #[cold]
+    fn write_retry(self, attempt: u32, delay: Duration) {
+        let Self { policy, error_type, .. } = self;
+        let max_attempts = policy.max_attempts();
+        self.write(
+            Level::Warn,
+            attempt,
+            &[("delay", Value::from_debug(&delay)), ("error_type", error_type.into())],
+            format_args!(
+                "{self}: attempt {attempt} of {max_attempts} failed with {error_type}, retrying in {delay:?}"
+            ),
+        );
+    }
+
+    #[cold]
+    fn write_gave_up(self, attempt: u32, waited: Duration, reason: StopReason) {
+        let error_type = self.error_type;
+        let effort = Effort { attempts: attempt, waited };
+        self.write(
+            Level::Warn,
+            attempt,
+            &[
+                ("waited", Value::from_debug(&waited)),
+                ("reason", Value::from_debug(&reason)),
+                ("error_type", error_type.into()),
+            ],
+            format_args!("{self}: gave up on {error_type} after {effort}: {reason}"),
+        );
+    }
+
+    #[cold]
+    fn write_recovered(self, attempt: u32, waited: Duration) {
+        let effort = Effort { attempts: attempt, waited };
+        self.write(
+            Level::Debug,
+            attempt,
+            &[("waited", Value::from_debug(&waited))],
+            format_args!("{self}: succeeded after {effort}"),
+        );
+    }
+
+    fn write(
+        self,
+        level: Level,
+        attempt: u32,
+        more: &[(&str, Value<'_>)],
+        text: fmt::Arguments<'_>,
+    ) {
+        let common = [
+            ("operation", Value::from_display(&self)),
+            ("attempt", attempt.into()),
+            ("max_attempts", self.policy.max_attempts().into()),
+        ];
+        log::logger().log(
+            &Record::builder()
+                .level(level)
+                .target(TARGET)
+                .module_path_static(Some(module_path!()))
+                .file_static(Some(self.caller.file()))
+                .line(Some(self.caller.line()))
+                .key_values(&[common.as_slice(), more].as_slice())
+                .args(text)
+                .build(),
+        );
+    }
+}
+
+/// The name of the policy, or where the retry was called.
+impl fmt::Display for Log<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.policy.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "{}:{}", self.caller.file(), self.caller.line()),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Jitter, and the one source of randomness.
+
+use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
+use std::process;
+
+use fastrand::Rng;
+
+/// How a delay is spread out, so that clients that failed together do not come back together.
+///
+/// The cap comes first and the draw goes downwards from it: with a nominal delay `v` (already
+/// capped by [`max_delay`](crate::Backoff::max_delay)) a draw is never above `v`, and at the cap the
+/// draws still differ. Each draw is uniform, both ends included, in whole nanoseconds.
+///
+/// | jitter | the delay is drawn from | mean |
+/// |---|---|---|
+/// | [`None`](Jitter::None) | exactly `v` | `v` |
+/// | [`Full`](Jitter::Full) | 0 to `v` | `v / 2` |
+/// | [`Equal`](Jitter::Equal) | `v / 2` to `v` | `3 v / 4` |
+/// | [`Decorrelated`](Jitter::Decorrelated) | the initial delay to 3 × the delay before, capped | grows with the draws |
+///
+/// The formulas are those of Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog,
+/// 2015, with one difference: the cap bounds the range, not the number drawn from it, so that
+/// decorrelated draws do not pile up at the cap.
+///
+/// Take [`Full`](Jitter::Full) when in doubt: it spreads a crowd the widest and finishes with the
+/// fewest calls. [`Equal`](Jitter::Equal) never comes back at once.
+///
+/// ```
+/// use std::time::Duration;
+/// use retry_ext::{Backoff, Jitter};
+///
+/// for delay in Backoff::exponential().with_jitter(Jitter::Full).iter().take(100) {
+///     assert!(delay <= Duration::from_secs(60));
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Jitter {
+    /// No jitter: every client waits exactly the nominal delay. The default, because it is
+    /// predictable for a person at a terminal. Choose another for anything that runs more than once.
+    #[default]
+    None,
+    /// From zero to the nominal delay.
+    Full,
+    /// From half the nominal delay to the nominal delay.
+    Equal,
+    /// From the initial delay to three times the delay before, capped. The range follows the draws
+    /// and not the backoff's curve: factor and increment have no influence. Where the initial delay
+    /// is itself at the cap, that range would be a single point; the draw then goes from half the
+    /// cap to the cap.
+    Decorrelated,
+}
+
+/// What a draw depends on; all in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range {
+    pub(crate) low: u64,
+    pub(crate) high: u64,
+}
+
+impl Range {
+    /// The range for `Full`, `Equal` and no jitter around a nominal delay that is already capped.
+    #[inline]
+    pub(crate) fn around(nominal: u64, jitter: Jitter) -> Self {
+        let low = match jitter {
+            Jitter::Full => 0,
+            Jitter::Equal => nominal / 2,
+            Jitter::None | Jitter::Decorrelated => nominal,
+        };
+        Self { low, high: nominal }
+    }
+
+    /// The range for `Decorrelated`; `first` and `previous` are already capped.
+    #[inline]
+    pub(crate) fn decorrelated(first: u64, previous: u64, cap: u64) -> Self {
+        let low = if first == cap { cap / 2 } else { first };
+        Self { low, high: previous.saturating_mul(3).min(cap).max(low) }
+    }
+
+    /// Moves the whole range up to a floor and keeps it under the cap: a crowd that was told one
+    /// time is still spread out above it.
+    #[inline]
+    pub(crate) fn above(self, floor: u64, cap: u64) -> Self {
+        if self.low >= floor {
+            return self;
+        }
+        let spread = self.high - self.low;
+        Self { low: floor, high: floor.saturating_add(spread).min(cap) }
+    }
+
+    #[inline]
+    pub(crate) fn draw(self, rng: &mut Rng) -> u64 {
+        rng.u64(self.low..=self.high)
+    }
+}
+
+/// A generator whose draws no other generator repeats, or the repeatable one of a seed.
+#[inline]
+pub(crate) fn generator(seed: Option<u64>) -> Rng {
+    Rng::with_seed(seed.unwrap_or_else(fresh_seed))
+}
+
+/// Neither fastrand's global generator, which a program may seed with a constant, nor the state of
+/// this thread alone, which a fork copies, may decide when clients come back. Each thread starts
+/// from the system's entropy (std's hash keys); each seed is told apart by the process.
+#[inline]
+fn fresh_seed() -> u64 {
+    // Odd, so that different process ids stay different: 2^64 divided by the golden ratio.
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    thread_local! {
+        static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(process::id()));
+    }
+    let mut rng = Rng::with_seed(STATE.get());
+    let seed = rng.u64(..);
+    STATE.set(rng.get_seed());
+    seed ^ u64::from(process::id()).wrapping_mul(SPREAD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_global_seed_set_by_the_program_does_not_make_seeds_repeat() {
+        fastrand::seed(7);
+        let first = fresh_seed();
+        fastrand::seed(7);
+        assert_ne!(first, fresh_seed());
+    }
+
+    #[test]
+    fn two_threads_draw_different_seeds() {
+        let here: Vec<u64> = (0..8).map(|_| fresh_seed()).collect();
+        let there = std::thread::spawn(|| (0..8).map(|_| fresh_seed()).collect::<Vec<u64>>())
+            .join()
+            .expect("the thread only draws");
+        assert!(here.iter().all(|seed| !there.contains(seed)));
+    }
+}

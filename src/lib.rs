@@ -1,0 +1,298 @@
+//! Retries with one verb, [`.retry_with(policy)`](RetryExt::retry_with), on closures and functions
+//! that return a `Result`.
+//!
+//! ```
+//! use retry_ext::{RetryExt, RetryPolicy};
+//!
+//! let manifest = (|| std::fs::read_to_string("Cargo.toml")).retry_with(RetryPolicy::new())?;
+//! # assert!(manifest.starts_with("[package]"));
+//! # Ok::<(), retry_ext::RetryError<std::io::Error>>(())
+//! ```
+//!
+//! # What a retry can make worse
+//!
+//! A retry is a bet that the same call will do better a little later. It loses, and does harm,
+//!
+//! * **where the operation is not idempotent.** The answer that was lost may have been "done". Retry
+//!   reads, and writes that carry an idempotency key; leave the rest to a person.
+//! * **where the other side is overloaded.** Three attempts are up to three times the load, at the
+//!   worst moment. Bound the attempts, spread them with [`Jitter::Full`], and set a
+//!   [deadline](RetryPolicy::with_max_elapsed) after which nobody waits for the answer any more.
+//! * **where it is nested.** Three layers of three attempts are 27 calls. Retry at one layer, the
+//!   one that knows what is idempotent. A [`RetryError`] is never transient, so that this crate does
+//!   not multiply its own retries.
+//! * **where the error is permanent.** A wrong password does not become right. Nothing is retried
+//!   here unless the error says that it is [transient](IsTransient), or the caller says so at the
+//!   call.
+//!
+//! # The rules
+//!
+//! 1. **Attempts are calls.** [`max_attempts`](RetryPolicy::with_max_attempts) counts every call, the
+//!    first included, and numbers start at 1. A retry is an attempt after the first. Three attempts
+//!    are at most three calls and two waits.
+//! 2. **No idle wait.** There is never a wait without an attempt after it.
+//! 3. **Permanent by default.** Only an error that says it is transient, or of which
+//!    [`retry_if`](RetryExt::retry_if) says so, is retried.
+//! 4. **The cap is hard and the jitter lives under it.** No delay is ever above
+//!    [`max_delay`](Backoff::with_max_delay): the nominal delay is capped first, then jitter draws
+//!    downwards. At the cap the draws still differ. Arithmetic saturates; 100 ms doubled is exactly
+//!    200 ms.
+//! 5. **A hint is a floor.** An error with a [`retry_after`](IsTransient::retry_after) is waited for
+//!    at least that long, a drawn jitter is added above it, still under the cap. A hint above the cap
+//!    stops the retry.
+//! 6. **A deadline refuses.** [`max_elapsed`](RetryPolicy::with_max_elapsed) runs from the start of
+//!    the first attempt on a monotonic clock. A wait that would end after it is not started and not
+//!    shortened. The clock is not read where no deadline is set.
+//! 7. **Events tell the truth.** [`on_retry`](RetryExt::on_retry) is called once per retry, before
+//!    its wait, with the exact delay; not on the last failure, not on a permanent one.
+//! 8. **Reasons have an order.** [`StopReason`] tells the first that holds.
+//! 9. **Nothing is lost.** The last real error always reaches the caller, in a [`RetryError`].
+//! 10. **Logs carry no data.** Records name the place, the numbers and the error's type, never its
+//!     text. See [below](#logs).
+//! 11. **Bad values fail early.** In a constant they do not compile; at run time the setter panics
+//!     with a plain sentence.
+//! 12. **Two runs differ.** Two retries of one policy draw different jitter, in two threads and in
+//!     two processes forked from one; equal [seeds](Backoff::with_seed) draw equal jitter.
+//!
+//! What the defaults give:
+//!
+//! | | attempts | delays |
+//! |---|---|---|
+//! | [`RetryPolicy::new()`] | 3 | 1, 2 s |
+//! | [`Backoff::exponential()`] | | 1, 2, 4, 8, 16, 32, 60, 60 s … |
+//! | [`Backoff::linear()`] | | 1, 2, 3, 4, 5 … 59, 60, 60 s … |
+//! | [`Backoff::constant(d)`](Backoff::constant) | | d, d, d …, at most 60 s |
+//!
+//! # The smallest example
+//!
+//! An error type says which of its values are transient, and a policy is a constant:
+//!
+//! ```
+//! use std::time::Duration;
+//! use retry_ext::{IsTransient, Jitter, RetryExt, RetryPolicy};
+//!
+//! #[derive(Debug, thiserror::Error)]
+//! enum FetchError {
+//!     #[error("the server is busy")]
+//!     Busy { retry_after: Option<Duration> },
+//!     #[error("no such page")]
+//!     NotFound,
+//! }
+//!
+//! impl IsTransient for FetchError {
+//!     fn is_transient(&self) -> bool {
+//!         matches!(self, Self::Busy { .. })
+//!     }
+//!     fn retry_after(&self) -> Option<Duration> {
+//!         match self {
+//!             Self::Busy { retry_after } => *retry_after,
+//!             Self::NotFound => None,
+//!         }
+//!     }
+//! }
+//!
+//! const POLICY: RetryPolicy = RetryPolicy::new()
+//!     .with_max_attempts(5)
+//!     .with_initial_delay(Duration::from_millis(2))
+//!     .with_jitter(Jitter::Full)
+//!     .with_name("fetch");
+//!
+//! # let mut busy = 2;
+//! # let mut fetch = |url: &str| match busy {
+//! #     _ if url.is_empty() => Err(FetchError::NotFound),
+//! #     0 => Ok("page"),
+//! #     _ => { busy -= 1; Err(FetchError::Busy { retry_after: None }) }
+//! # };
+//! let page = (|| fetch("/")).retry_with(POLICY)?;
+//! assert_eq!(page, "page");
+//! # Ok::<(), retry_ext::RetryError<FetchError>>(())
+//! ```
+//!
+//! # Recipes
+//!
+//! ## Somebody else's error type
+//!
+//! ```
+//! use std::io::ErrorKind;
+//! use std::net::TcpListener;
+//! use retry_ext::{RetryExt, RetryPolicy};
+//!
+//! let listener = (|| TcpListener::bind("127.0.0.1:0"))
+//!     .retry_if(|error| error.kind() == ErrorKind::AddrInUse)
+//!     .retry_with(RetryPolicy::new())?;
+//! # drop(listener);
+//! # Ok::<(), retry_ext::RetryError<std::io::Error>>(())
+//! ```
+//!
+//! `retry_if` replaces what the error says of itself, its hint too. To narrow it down and keep the
+//! hint, wrap the error in a type of your own that implements [`IsTransient`].
+//!
+//! ## Hear of each retry
+//!
+//! ```
+//! # use std::io::{Error, ErrorKind};
+//! use retry_ext::{RetryExt, RetryPolicy};
+//!
+//! # let mut failures = 1;
+//! # let mut fetch = || match failures {
+//! #     0 => Ok("page"),
+//! #     _ => { failures -= 1; Err(Error::from(ErrorKind::TimedOut)) }
+//! # };
+//! # let policy = RetryPolicy::new().with_initial_delay(std::time::Duration::from_millis(1));
+//! let page = (|| fetch())
+//!     .on_retry(|retry| eprintln!("{retry}: {}", retry.error))
+//!     .retry_with(policy)?;
+//! // attempt 1 of 3 failed, retrying in 1s: timed out
+//! # assert_eq!(page, "page");
+//! # Ok::<(), retry_ext::RetryError<Error>>(())
+//! ```
+//!
+//! ## Test without sleeping
+//!
+//! ```
+//! # use std::io::{Error, ErrorKind};
+//! # use std::time::Duration;
+//! use retry_ext::{RetryExt, RetryPolicy};
+//!
+//! let mut waits = Vec::new();
+//! let error = (|| Err::<(), _>(Error::from(ErrorKind::TimedOut)))
+//!     .sleep_with(|delay| waits.push(delay))
+//!     .retry_with(RetryPolicy::new())
+//!     .unwrap_err();
+//! assert_eq!(error.attempts(), 3);
+//! assert_eq!(waits, [Duration::from_secs(1), Duration::from_secs(2)]);
+//! ```
+//!
+//! Deadlines hold too: where the clock shows less than the waits asked for, the waits count. With
+//! jitter, give the policy a [seed](RetryPolicy::with_seed).
+//!
+//! ## Shut down during a wait
+//!
+//! A sleeper that returns [`ControlFlow::Break`](std::ops::ControlFlow::Break) ends the retry with
+//! [`StopReason::Cancelled`] and the last error; [`sleep_with`](RetryExt::sleep_with) shows it with a
+//! channel.
+//!
+//! ## Delays for a loop of your own
+//!
+//! ```
+//! use retry_ext::RetryPolicy;
+//!
+//! # let attempt = || Err::<(), &str>("failed");
+//! let mut delays = RetryPolicy::new().delays();
+//! let result = loop {
+//!     match attempt() {
+//!         Ok(value) => break Ok(value),
+//!         Err(error) => match delays.next() {
+//!             Some(delay) => println!("wait for {delay:?} in your own way"),
+//!             None => break Err(error),
+//!         },
+//!     }
+//! };
+//! # assert_eq!(result, Err("failed"));
+//! ```
+//!
+//! # Logs
+//!
+//! With the `log` crate, under the target `retry_ext`: one `warn` record for each retry and one for
+//! giving up on a transient error, one `debug` record when an operation recovers. A first success
+//! and a permanent error are not logged: the first is no news, and the second the caller has.
+//!
+//! ```text
+//! WARN  retry_ext  src/main.rs:12: attempt 1 of 3 failed with app::FetchError, retrying in 1s
+//! WARN  retry_ext  fetch: gave up on app::FetchError after 3 attempts and 3s of waiting: attempts exhausted
+//! DEBUG retry_ext  fetch: succeeded after 2 attempts and 1s of waiting
+//! ```
+//!
+//! The place is the policy's [name](RetryPolicy::with_name), or the line that called `retry_with`.
+//! The same is there as key-values: `operation`, `attempt`, `max_attempts`, and `delay`, or `waited`
+//! and `reason`, and `error_type`. The error's own text is not: a URL with a token in it must not get
+//! into a log because a library retried. Whoever wants it writes it in `on_retry`.
+//!
+//! # Mistakes
+//!
+//! ❌ Retrying everything:
+//!
+//! ```
+//! # use retry_ext::{RetryExt, RetryPolicy};
+//! # let policy = RetryPolicy::new().with_initial_delay(std::time::Duration::ZERO);
+//! let port = (|| "eighty".parse::<u16>()).retry_if(|_| true).retry_with(policy);
+//! # assert!(port.is_err());
+//! ```
+//!
+//! ✅ Naming what may pass, and letting the rest through at once:
+//!
+//! ```
+//! # use std::io::ErrorKind;
+//! # use retry_ext::{RetryExt, RetryPolicy};
+//! # let policy = RetryPolicy::new();
+//! let text = (|| std::fs::read_to_string("Cargo.toml"))
+//!     .retry_if(|error| error.kind() == ErrorKind::Interrupted)
+//!     .retry_with(policy);
+//! # assert!(text.is_ok());
+//! ```
+//!
+//! ❌ Retrying a block that has done half of its work, which is then done twice:
+//!
+//! ```
+//! # use retry_ext::{RetryExt, RetryPolicy};
+//! # let policy = RetryPolicy::new().with_initial_delay(std::time::Duration::ZERO);
+//! # let (mut booked, mut mailed) = (0, 0);
+//! # let mut book = || booked += 1;
+//! # let mut mail = || { mailed += 1; if mailed < 2 { Err(std::io::Error::from(std::io::ErrorKind::TimedOut)) } else { Ok(()) } };
+//! let result = (|| {
+//!     book();
+//!     mail()
+//! })
+//! .retry_with(policy);
+//! # assert_eq!((result.is_ok(), booked), (true, 2));
+//! ```
+//!
+//! ✅ Retrying only what failed:
+//!
+//! ```
+//! # use retry_ext::{RetryExt, RetryPolicy};
+//! # let policy = RetryPolicy::new().with_initial_delay(std::time::Duration::ZERO);
+//! # let (mut booked, mut mailed) = (0, 0);
+//! # let mut book = || booked += 1;
+//! # let mut mail = || { mailed += 1; if mailed < 2 { Err(std::io::Error::from(std::io::ErrorKind::TimedOut)) } else { Ok(()) } };
+//! book();
+//! let result = (|| mail()).retry_with(policy);
+//! # assert_eq!((result.is_ok(), booked), (true, 1));
+//! ```
+
+#![forbid(unsafe_code)]
+#![doc(test(attr(deny(warnings))))]
+
+mod backoff;
+mod context;
+mod error;
+mod event;
+mod jitter;
+mod policy;
+mod retry;
+mod transient;
+
+pub use backoff::{Backoff, RetryIter};
+pub use error::{RetryError, StopReason};
+pub use event::{RetryEvent, SleepOutcome};
+pub use jitter::Jitter;
+pub use policy::RetryPolicy;
+pub use retry::{Retry, RetryExt};
+pub use transient::IsTransient;
+
+/// The extension trait without its name, for a scope in which another crate's `RetryExt` lives too.
+///
+/// ```
+/// use retry_ext::{RetryPolicy, prelude::*};
+///
+/// let manifest = (|| std::fs::read("Cargo.toml")).retry_with(RetryPolicy::new());
+/// assert!(manifest.is_ok());
+/// ```
+pub mod prelude {
+    pub use crate::retry::RetryExt as _;
+}
+
+/// Compiles every block of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,360 @@
+//! The blocking driver.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::context::{Classify, Progress};
+use crate::error::RetryError;
+use crate::event::{Log, Notify, RetryEvent, SleepOutcome};
+use crate::policy::RetryPolicy;
+use crate::transient::IsTransient;
+
+/// The verb: `.retry_with(policy)` on everything that can be called again, closures, fn items and
+/// `&mut` closures.
+///
+/// ```
+/// use retry_ext::{RetryExt, RetryPolicy};
+///
+/// fn motd() -> std::io::Result<String> {
+///     std::fs::read_to_string("/etc/motd")
+/// }
+///
+/// println!("{}", motd.retry_with(RetryPolicy::new()).unwrap_or_default());
+/// ```
+///
+/// What refines it stands before it, in any order; the verb is last and does the work:
+///
+/// ```
+/// use std::io::{Error, ErrorKind};
+/// use std::time::Duration;
+/// use retry_ext::{RetryExt, RetryPolicy};
+///
+/// const POLICY: RetryPolicy = RetryPolicy::new().with_initial_delay(Duration::from_millis(1));
+///
+/// let mut failures = 2;
+/// let mut fetch = || match failures {
+///     0 => Ok("page"),
+///     _ => { failures -= 1; Err(Error::from(ErrorKind::AddrInUse)) }
+/// };
+/// let page = (|| fetch())
+///     .retry_if(|error| error.kind() == ErrorKind::AddrInUse)
+///     .on_retry(|retry| eprintln!("{retry}"))
+///     .retry_with(POLICY)?;
+/// assert_eq!(page, "page");
+/// # Ok::<(), retry_ext::RetryError<Error>>(())
+/// ```
+///
+/// It is implemented for all `FnMut() -> Result<T, E>` and cannot be implemented for anything else.
+/// Bring it into scope by name, or without a name by [`prelude`](crate::prelude) where another crate
+/// has a `RetryExt` too.
+pub trait RetryExt<T, E>: FnMut() -> Result<T, E> {
+    /// Classifies errors at the call: those for which `predicate` says `true` are retried. The
+    /// error's own [`IsTransient`] is then not asked, neither whether it is transient nor for its
+    /// [`retry_after`](IsTransient::retry_after); it need not even implement it. A second
+    /// `retry_if` replaces the first.
+    ///
+    /// ```
+    /// use retry_ext::{RetryExt, RetryPolicy};
+    ///
+    /// let mut texts = ["", "x", "7"].into_iter();
+    /// let number = (|| texts.next().unwrap_or_default().parse::<u8>())
+    ///     .retry_if(|_error| true)
+    ///     .sleep_with(|_delay| ())
+    ///     .retry_with(RetryPolicy::new());
+    /// assert_eq!(number, Ok(7));
+    /// ```
+    #[inline]
+    fn retry_if<P>(self, predicate: P) -> Retry<Self, T, E, P>
+    where
+        Self: Sized,
+        P: FnMut(&E) -> bool,
+    {
+        Retry::new(self).retry_if(predicate)
+    }
+
+    /// Hears of each retry before its wait: once per retry, with the exact delay, and never of the
+    /// last failure or a permanent one, after which there is no retry. A second `on_retry` replaces
+    /// the first.
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use retry_ext::{RetryExt, RetryPolicy};
+    ///
+    /// let mut heard = Vec::new();
+    /// let result = (|| Err::<(), _>(Error::from(ErrorKind::TimedOut)))
+    ///     .on_retry(|retry| heard.push((retry.attempt, retry.delay.as_secs())))
+    ///     .sleep_with(|_delay| ())
+    ///     .retry_with(RetryPolicy::new());
+    /// assert!(result.is_err());
+    /// assert_eq!(heard, [(1, 1), (2, 2)]);
+    /// ```
+    #[inline]
+    fn on_retry<N>(self, hook: N) -> Retry<Self, T, E, (), N>
+    where
+        Self: Sized,
+        N: FnMut(&RetryEvent<'_, E>),
+    {
+        Retry::new(self).on_retry(hook)
+    }
+
+    /// Waits in your own way instead of with [`std::thread::sleep`]: not at all in a test, on a
+    /// clock of your own, or on a channel that can end the wait. The sleeper returns `()`, or a
+    /// [`ControlFlow`](std::ops::ControlFlow), or a [`SleepOutcome`]. A second `sleep_with` replaces
+    /// the first.
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use std::ops::ControlFlow;
+    /// use std::sync::mpsc::{RecvTimeoutError, channel};
+    /// use retry_ext::{RetryExt, RetryPolicy, StopReason};
+    ///
+    /// let (shut_down, shutdown) = channel::<()>();
+    /// shut_down.send(()).unwrap(); // from a signal handler, say, during the wait
+    ///
+    /// let error = (|| Err::<(), _>(Error::from(ErrorKind::TimedOut)))
+    ///     .sleep_with(|delay| match shutdown.recv_timeout(delay) {
+    ///         Err(RecvTimeoutError::Timeout) => ControlFlow::Continue(()),
+    ///         Ok(()) | Err(RecvTimeoutError::Disconnected) => ControlFlow::Break(()),
+    ///     })
+    ///     .retry_with(RetryPolicy::new())
+    ///     .unwrap_err();
+    /// assert_eq!(error.reason(), StopReason::Cancelled);
+    /// ```
+    #[inline]
+    fn sleep_with<S, O>(self, sleeper: S) -> Retry<Self, T, E, (), (), S>
+    where
+        Self: Sized,
+        S: FnMut(Duration) -> O,
+        O: Into<SleepOutcome>,
+    {
+        Retry::new(self).sleep_with(sleeper)
+    }
+
+    /// Calls the closure now; while it fails with a transient error and the policy allows it, waits
+    /// and calls it again. The policy may be given by value, by reference or in an `Arc`.
+    ///
+    /// # Errors
+    ///
+    /// The last error, in a [`RetryError`] that says why there was no further attempt.
+    ///
+    /// # Panics
+    ///
+    /// Not by itself: a panic of the closure passes through.
+    ///
+    /// ```
+    /// use retry_ext::{RetryExt, RetryPolicy};
+    ///
+    /// let manifest = (|| std::fs::read_to_string("Cargo.toml")).retry_with(RetryPolicy::new())?;
+    /// assert!(manifest.starts_with("[package]"));
+    /// # Ok::<(), retry_ext::RetryError<std::io::Error>>(())
+    /// ```
+    ///
+    /// An error type that does not say which of its errors are transient is refused by the compiler:
+    ///
+    /// ```compile_fail,E0277
+    /// # use retry_ext::{RetryExt, RetryPolicy};
+    /// let _ = (|| "7".parse::<u8>()).retry_with(RetryPolicy::new());
+    /// ```
+    #[inline]
+    #[track_caller]
+    fn retry_with<P>(self, policy: P) -> Result<T, RetryError<E>>
+    where
+        Self: Sized,
+        E: IsTransient,
+        P: Borrow<RetryPolicy>,
+    {
+        Retry::new(self).retry_with(policy)
+    }
+}
+
+impl<F, T, E> RetryExt<T, E> for F where F: FnMut() -> Result<T, E> {}
+
+/// An operation with what refines its retry; made by the methods of [`RetryExt`], and run by
+/// [`retry_with`](Self::retry_with), which is always last.
+///
+/// ```
+/// use std::io::{Error, ErrorKind};
+/// use retry_ext::{RetryExt, RetryPolicy};
+///
+/// let retry = (|| Err::<(), _>(Error::from(ErrorKind::TimedOut))).sleep_with(|_| ());
+/// assert_eq!(retry.retry_with(RetryPolicy::new()).unwrap_err().attempts(), 3);
+/// ```
+///
+/// Leaving the verb out is a mistake that the compiler reports:
+///
+/// ```compile_fail
+/// #![deny(unused_must_use)]
+/// use retry_ext::RetryExt;
+///
+/// (|| std::fs::read("file")).on_retry(|retry| eprintln!("{retry}"));
+/// ```
+#[must_use = "nothing is called before `.retry_with(policy)`"]
+pub struct Retry<F, T, E, C = (), N = (), S = ()> {
+    operation: F,
+    classify: C,
+    notify: N,
+    sleeper: S,
+    result: PhantomData<fn() -> Result<T, E>>,
+}
+
+impl<F, T, E> Retry<F, T, E> {
+    #[inline]
+    fn new(operation: F) -> Self {
+        Self { operation, classify: (), notify: (), sleeper: (), result: PhantomData }
+    }
+}
+
+impl<F, T, E, C, N, S> Retry<F, T, E, C, N, S>
+where
+    F: FnMut() -> Result<T, E>,
+{
+    /// Classifies errors at the call; see [`RetryExt::retry_if`].
+    ///
+    /// ```
+    /// # use retry_ext::{RetryExt, RetryPolicy};
+    /// let chain = (|| "7".parse::<u8>()).sleep_with(|_| ()).retry_if(|_| true);
+    /// assert_eq!(chain.retry_with(RetryPolicy::new()), Ok(7));
+    /// ```
+    #[inline]
+    pub fn retry_if<P>(self, predicate: P) -> Retry<F, T, E, P, N, S>
+    where
+        P: FnMut(&E) -> bool,
+    {
+        let Self { operation, notify, sleeper, result, .. } = self;
+        Retry { operation, classify: predicate, notify, sleeper, result }
+    }
+
+    /// Hears of each retry before its wait; see [`RetryExt::on_retry`].
+    ///
+    /// ```
+    /// # use retry_ext::{RetryExt, RetryPolicy};
+    /// let chain = (|| "7".parse::<u8>()).retry_if(|_| true).on_retry(|retry| eprintln!("{retry}"));
+    /// assert_eq!(chain.retry_with(RetryPolicy::new()), Ok(7));
+    /// ```
+    #[inline]
+    pub fn on_retry<M>(self, hook: M) -> Retry<F, T, E, C, M, S>
+    where
+        M: FnMut(&RetryEvent<'_, E>),
+    {
+        let Self { operation, classify, sleeper, result, .. } = self;
+        Retry { operation, classify, notify: hook, sleeper, result }
+    }
+
+    /// Waits in your own way; see [`RetryExt::sleep_with`].
+    ///
+    /// ```
+    /// # use retry_ext::{RetryExt, RetryPolicy};
+    /// let chain = (|| "7".parse::<u8>()).retry_if(|_| true).sleep_with(std::thread::sleep);
+    /// assert_eq!(chain.retry_with(RetryPolicy::new()), Ok(7));
+    /// ```
+    #[inline]
+    pub fn sleep_with<W, O>(self, sleeper: W) -> Retry<F, T, E, C, N, W>
+    where
+        W: FnMut(Duration) -> O,
+        O: Into<SleepOutcome>,
+    {
+        let Self { operation, classify, notify, result, .. } = self;
+        Retry { operation, classify, notify, sleeper, result }
+    }
+
+    /// Calls the operation now, and again while that makes sense; see [`RetryExt::retry_with`].
+    ///
+    /// # Errors
+    ///
+    /// The last error, in a [`RetryError`] that says why there was no further attempt.
+    ///
+    /// ```
+    /// # use retry_ext::{RetryExt, RetryPolicy};
+    /// let chain = (|| "7".parse::<u8>()).retry_if(|_| false);
+    /// assert_eq!(chain.retry_with(&RetryPolicy::new()), Ok(7));
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn retry_with<P>(mut self, policy: P) -> Result<T, RetryError<E>>
+    where
+        C: Classify<E>,
+        N: Notify<E>,
+        S: Sleep,
+        P: Borrow<RetryPolicy>,
+    {
+        let policy = policy.borrow();
+        let start = Progress::clock(policy);
+        match (self.operation)() {
+            Ok(value) => Ok(value),
+            Err(error) => self.again(error, start, Log::of::<E>(policy, Location::caller())),
+        }
+    }
+
+    /// All that comes after a first failure. Out of line, so that a first success pays for nothing
+    /// here, not even for the registers.
+    #[cold]
+    #[inline(never)]
+    fn again(
+        mut self,
+        mut error: E,
+        start: Option<Instant>,
+        log: Log<'_>,
+    ) -> Result<T, RetryError<E>>
+    where
+        C: Classify<E>,
+        N: Notify<E>,
+        S: Sleep,
+    {
+        let mut progress = Progress::new(start);
+        loop {
+            let delay = match progress.after_failure(&error, &mut self.classify, log) {
+                Ok(delay) => delay,
+                Err(reason) => return Err(progress.gave_up(error, reason)),
+            };
+            self.notify.retry(&progress.event(log.policy, delay, &error));
+            match self.sleeper.sleep(delay) {
+                SleepOutcome::Elapsed => progress.next_attempt(delay),
+                SleepOutcome::Cancelled => return Err(progress.cancelled(error, log)),
+            }
+            error = match (self.operation)() {
+                Ok(value) => {
+                    progress.recovered(log);
+                    return Ok(value);
+                }
+                Err(error) => error,
+            };
+        }
+    }
+}
+
+impl<F, T, E, C, N, S> fmt::Debug for Retry<F, T, E, C, N, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retry").finish_non_exhaustive()
+    }
+}
+
+/// How a wait is made: by sleeping (`()`, where nothing was set), or by a function given with
+/// `sleep_with`.
+#[expect(unnameable_types, reason = "sealed: a bound of the chain, implemented here alone")]
+pub trait Sleep {
+    #[doc(hidden)]
+    fn sleep(&mut self, delay: Duration) -> SleepOutcome;
+}
+
+impl Sleep for () {
+    #[inline]
+    fn sleep(&mut self, delay: Duration) -> SleepOutcome {
+        thread::sleep(delay);
+        SleepOutcome::Elapsed
+    }
+}
+
+impl<S, O> Sleep for S
+where
+    S: FnMut(Duration) -> O,
+    O: Into<SleepOutcome>,
+{
+    #[inline]
+    fn sleep(&mut self, delay: Duration) -> SleepOutcome {
+        self(delay).into()
+    }
+}

@@ -1,0 +1,232 @@
+//! Which errors are transient.
+
+use std::convert::Infallible;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, TryRecvError, TrySendError};
+use std::time::Duration;
+
+/// An error that says itself whether another attempt may succeed.
+///
+/// Transient is what may pass without anybody doing anything: a connection reset, a timeout, a lock
+/// that is held, a server that is overloaded. Everything else is permanent: a wrong password, a page
+/// that is not there, a value that does not parse. When in doubt, say permanent; a retry that cannot
+/// help costs time, and it costs the other side work.
+///
+/// ```
+/// use std::time::Duration;
+/// use retry_ext::IsTransient;
+///
+/// #[derive(Debug)]
+/// enum FetchError {
+///     Status { code: u16, retry_after: Option<Duration> },
+///     Io(std::io::Error),
+/// }
+///
+/// impl IsTransient for FetchError {
+///     fn is_transient(&self) -> bool {
+///         match self {
+///             Self::Status { code, .. } => matches!(code, 408 | 429 | 502..=504),
+///             Self::Io(error) => error.is_transient(),
+///         }
+///     }
+///
+///     fn retry_after(&self) -> Option<Duration> {
+///         match self {
+///             Self::Status { retry_after, .. } => *retry_after,
+///             Self::Io(_) => None,
+///         }
+///     }
+/// }
+///
+/// let busy = FetchError::Status { code: 503, retry_after: Some(Duration::from_secs(30)) };
+/// assert!(busy.is_transient());
+/// assert!(!FetchError::Io(std::io::ErrorKind::NotFound.into()).is_transient());
+/// ```
+///
+/// For an error type that does not implement it, say at the call which errors are transient, with
+/// [`retry_if`](crate::RetryExt::retry_if).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say which of its errors are transient",
+    label = "the error type `{Self}` does not implement `IsTransient`",
+    note = "for an error type of your own: `impl retry_ext::IsTransient for {Self} {{ fn is_transient(&self) -> bool {{ .. }} }}`",
+    note = "for somebody else's: put `.retry_if(|error| ..)` before `.retry_with(policy)`"
+)]
+pub trait IsTransient {
+    /// Whether another attempt may succeed.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use retry_ext::IsTransient;
+    ///
+    /// assert!(ErrorKind::TimedOut.is_transient());
+    /// assert!(!ErrorKind::PermissionDenied.is_transient());
+    /// ```
+    fn is_transient(&self) -> bool;
+
+    /// A server's hint not to come back before this long, such as HTTP's `Retry-After` (RFC 9110,
+    /// section 10.2.3).
+    ///
+    /// The wait is then at least this long; a drawn jitter is added above it. A hint above
+    /// [`max_delay`](crate::Backoff::max_delay) stops the retry with
+    /// [`RetryAfterTooLong`](crate::StopReason::RetryAfterTooLong). It is asked for only where the
+    /// error is transient and attempts are left.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use retry_ext::IsTransient;
+    ///
+    /// assert_eq!(ErrorKind::TimedOut.retry_after(), None);
+    /// ```
+    fn retry_after(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// By its [kind](io::Error::kind), see the table of [`io::ErrorKind`]; and, since they have no kind
+/// of their own, the two errors of a process or system that has run out of file descriptors
+/// (`EMFILE` and `ENFILE`; on Windows `WSAEMFILE`) are transient: an accept loop that meets them goes
+/// on as soon as a connection is closed.
+///
+/// A name that does not resolve is permanent, even where the resolver calls the failure temporary:
+/// the standard library gives it no kind.
+impl IsTransient for io::Error {
+    fn is_transient(&self) -> bool {
+        self.kind().is_transient() || self.raw_os_error().is_some_and(is_out_of_descriptors)
+    }
+}
+
+/// POSIX leaves the numbers open; these are the ones of Linux, macOS and the BSDs (errno(3)).
+#[cfg(unix)]
+fn is_out_of_descriptors(code: i32) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(code, ENFILE | EMFILE)
+}
+
+/// From "Windows Sockets Error Codes".
+#[cfg(windows)]
+fn is_out_of_descriptors(code: i32) -> bool {
+    const WSAEMFILE: i32 = 10024;
+    code == WSAEMFILE
+}
+
+#[cfg(not(any(unix, windows)))]
+fn is_out_of_descriptors(_code: i32) -> bool {
+    false
+}
+
+/// | transient | because |
+/// |---|---|
+/// | `ConnectionRefused`, `ConnectionReset`, `ConnectionAborted`, `NotConnected`, `BrokenPipe` | the peer went away or is not up yet |
+/// | `UnexpectedEof` | the peer closed in the middle of an answer |
+/// | `TimedOut` | the peer was too slow this time |
+/// | `HostUnreachable`, `NetworkUnreachable`, `NetworkDown` | routes come and go |
+/// | `Interrupted`, `WouldBlock` | the call itself asks to be made again |
+/// | `ResourceBusy`, `ExecutableFileBusy`, `Deadlock` | somebody else holds it |
+/// | `StaleNetworkFileHandle` | the file server was restarted |
+///
+/// Every other kind is permanent: `NotFound`, `PermissionDenied`, `AlreadyExists`, `AddrInUse`,
+/// `AddrNotAvailable`, `InvalidInput`, `InvalidData`, `StorageFull`, `QuotaExceeded`, `Unsupported`,
+/// `OutOfMemory`, `Other` and the rest.
+///
+/// Whoever knows better at one place says so there:
+/// `.retry_if(|error| error.kind() == ErrorKind::AddrInUse)`.
+impl IsTransient for io::ErrorKind {
+    fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::ConnectionRefused
+                | Self::ConnectionReset
+                | Self::ConnectionAborted
+                | Self::NotConnected
+                | Self::BrokenPipe
+                | Self::UnexpectedEof
+                | Self::TimedOut
+                | Self::HostUnreachable
+                | Self::NetworkUnreachable
+                | Self::NetworkDown
+                | Self::Interrupted
+                | Self::WouldBlock
+                | Self::ResourceBusy
+                | Self::ExecutableFileBusy
+                | Self::Deadlock
+                | Self::StaleNetworkFileHandle
+        )
+    }
+}
+
+/// A lock that another process holds is transient; an error is so by its [kind](io::Error::kind).
+impl IsTransient for std::fs::TryLockError {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::WouldBlock => true,
+            Self::Error(error) => error.is_transient(),
+        }
+    }
+}
+
+/// A lock that another thread holds is transient, a poisoned one is not.
+impl<T> IsTransient for std::sync::TryLockError<T> {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::WouldBlock => true,
+            Self::Poisoned(_) => false,
+        }
+    }
+}
+
+/// A timeout is transient, a closed channel is not.
+impl IsTransient for RecvTimeoutError {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Timeout => true,
+            Self::Disconnected => false,
+        }
+    }
+}
+
+/// An empty channel is transient, a closed one is not.
+impl IsTransient for TryRecvError {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Disconnected => false,
+        }
+    }
+}
+
+/// A full channel is transient, a closed one is not.
+impl<T> IsTransient for TrySendError<T> {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Full(_) => true,
+            Self::Disconnected(_) => false,
+        }
+    }
+}
+
+/// There is no such error.
+impl IsTransient for Infallible {
+    fn is_transient(&self) -> bool {
+        match *self {}
+    }
+}
+
+macro_rules! by_what_it_points_to {
+    ($($pointer:ty),*) => {$(
+        /// As the error it points to.
+        impl<E: IsTransient + ?Sized> IsTransient for $pointer {
+            fn is_transient(&self) -> bool {
+                (**self).is_transient()
+            }
+
+            fn retry_after(&self) -> Option<Duration> {
+                (**self).retry_after()
+            }
+        }
+    )*};
+}
+
+by_what_it_points_to!(&E, Box<E>, Rc<E>, Arc<E>);
