@@ -1,0 +1,124 @@
+//! Scripted operations and a recording sleeper, for tests that count calls and waits.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use retry_ext::{IsTransient, RetryError, RetryExt, RetryPolicy, StopReason};
+
+pub fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// What one call of a scripted operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Succeed,
+    /// Fails with a transient error, told apart by its number.
+    Fail(u32),
+    /// Fails with a transient error that hints when to come back.
+    Busy(Duration),
+    /// Fails with a permanent error.
+    Break,
+}
+
+pub use Step::{Break, Busy, Fail, Succeed};
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScriptError {
+    #[error("failure number {0}")]
+    Transient(u32),
+    #[error("busy for {0:?}")]
+    Busy(Duration),
+    #[error("broken")]
+    Permanent,
+}
+
+impl IsTransient for ScriptError {
+    fn is_transient(&self) -> bool {
+        !matches!(self, Self::Permanent)
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy(hint) => Some(*hint),
+            Self::Transient(_) | Self::Permanent => None,
+        }
+    }
+}
+
+impl Step {
+    pub fn play(self) -> Result<(), ScriptError> {
+        match self {
+            Succeed => Ok(()),
+            Fail(number) => Err(ScriptError::Transient(number)),
+            Busy(hint) => Err(ScriptError::Busy(hint)),
+            Break => Err(ScriptError::Permanent),
+        }
+    }
+}
+
+/// What `on_retry` was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    pub attempt: u32,
+    pub max_attempts: u32,
+    pub delay: Duration,
+    pub waited: Duration,
+    pub error: ScriptError,
+    pub name: Option<&'static str>,
+}
+
+/// What could be seen of one retry from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    pub calls: u32,
+    pub waits: Vec<Duration>,
+    pub heard: Vec<Heard>,
+    pub result: Result<(), RetryError<ScriptError>>,
+}
+
+impl Trace {
+    pub fn reason(&self) -> Option<StopReason> {
+        self.result.as_ref().err().map(RetryError::reason)
+    }
+
+    pub fn last_error(&self) -> Option<&ScriptError> {
+        self.result.as_ref().err().map(RetryError::error)
+    }
+}
+
+/// Plays the script through the closure's verb; the last step repeats for ever. No real waiting.
+pub fn play(policy: RetryPolicy, script: &[Step]) -> Trace {
+    let calls = Cell::new(0);
+    let waits = RefCell::new(Vec::new());
+    let mut heard = Vec::new();
+    let mut steps = script.iter().chain(std::iter::repeat(script.last().expect("a step")));
+    let result = (|| {
+        calls.set(calls.get() + 1);
+        steps.next().expect("the last step repeats").play()
+    })
+    .on_retry(|retry| {
+        assert_eq!(waits.borrow().len() + 1, retry.attempt as usize, "heard before its wait");
+        heard.push(Heard {
+            attempt: retry.attempt,
+            max_attempts: retry.max_attempts,
+            delay: retry.delay,
+            waited: retry.waited,
+            error: retry.error.clone(),
+            name: retry.name,
+        });
+    })
+    .sleep_with(|delay| waits.borrow_mut().push(delay))
+    .retry_with(policy);
+    Trace { calls: calls.get(), waits: waits.into_inner(), heard, result }
+}
+
+/// Fails with transient errors numbered 1, 2, 3 …, `times` times, and then succeeds.
+pub fn failing(times: u32) -> Vec<Step> {
+    (1..=times).map(Fail).chain([Succeed]).collect()
+}

@@ -1,0 +1,188 @@
+//! The log records, as a logger sees them. One process, one logger, one test after another.
+
+mod common;
+
+use std::panic::Location;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use common::{Break, Fail, ScriptError, failing, play};
+use log::kv::{Key, Value, VisitSource};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use retry_ext::{RetryExt, RetryPolicy};
+
+#[derive(Clone, Debug, PartialEq)]
+struct Line {
+    level: Level,
+    target: String,
+    text: String,
+    values: Vec<(String, String)>,
+    file: Option<String>,
+    number: Option<u32>,
+}
+
+impl Line {
+    fn value(&self, key: &str) -> Option<&str> {
+        self.values.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+}
+
+static LINES: Mutex<Vec<Line>> = Mutex::new(Vec::new());
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+struct Recorder;
+
+impl Log for Recorder {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        struct Pairs(Vec<(String, String)>);
+        impl<'kvs> VisitSource<'kvs> for Pairs {
+            fn visit_pair(
+                &mut self,
+                key: Key<'kvs>,
+                value: Value<'kvs>,
+            ) -> Result<(), log::kv::Error> {
+                self.0.push((key.to_string(), value.to_string()));
+                Ok(())
+            }
+        }
+        let mut pairs = Pairs(Vec::new());
+        record.key_values().visit(&mut pairs).expect("the visitor takes everything");
+        LINES.lock().unwrap_or_else(PoisonError::into_inner).push(Line {
+            level: record.level(),
+            target: record.target().into(),
+            text: record.args().to_string(),
+            values: pairs.0,
+            file: record.file().map(Into::into),
+            number: record.line(),
+        });
+    }
+
+    fn flush(&self) {}
+}
+
+fn alone() -> MutexGuard<'static, ()> {
+    let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _already_set = log::set_logger(&Recorder);
+    log::set_max_level(LevelFilter::Trace);
+    taken();
+    guard
+}
+
+fn taken() -> Vec<Line> {
+    std::mem::take(&mut LINES.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+const LOAD: RetryPolicy = RetryPolicy::new().with_name("load");
+
+#[test]
+fn one_warning_for_each_retry_and_one_for_giving_up() {
+    let _alone = alone();
+    assert!(play(LOAD, &[Fail(1)]).result.is_err());
+    let lines = taken();
+    let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+    let error_type = std::any::type_name::<ScriptError>();
+    assert_eq!(
+        texts,
+        [
+            format!("load: attempt 1 of 3 failed with {error_type}, retrying in 1s"),
+            format!("load: attempt 2 of 3 failed with {error_type}, retrying in 2s"),
+            format!(
+                "load: gave up on {error_type} after 3 attempts and 3s of waiting: attempts exhausted"
+            ),
+        ]
+    );
+    assert!(lines.iter().all(|line| line.level == Level::Warn && line.target == "retry_ext"));
+
+    let retry = &lines[1];
+    let last = &lines[2];
+    for (line, key, value) in [
+        (retry, "operation", "load"),
+        (retry, "attempt", "2"),
+        (retry, "max_attempts", "3"),
+        (retry, "delay", "2s"),
+        (retry, "error_type", error_type),
+        (last, "operation", "load"),
+        (last, "attempt", "3"),
+        (last, "max_attempts", "3"),
+        (last, "waited", "3s"),
+        (last, "reason", "AttemptsExhausted"),
+        (last, "error_type", error_type),
+    ] {
+        assert_eq!(line.value(key), Some(value), "{key}");
+    }
+    assert_eq!((retry.values.len(), last.values.len()), (5, 6));
+}
+
+#[test]
+fn a_recovery_is_told_at_debug() {
+    let _alone = alone();
+    assert!(play(LOAD, &failing(2)).result.is_ok());
+    let last = taken().pop().expect("a record");
+    assert_eq!(last.level, Level::Debug);
+    assert_eq!(last.text, "load: succeeded after 3 attempts and 3s of waiting");
+    assert_eq!((last.value("attempt"), last.value("waited")), (Some("3"), Some("3s")));
+}
+
+#[test]
+fn a_first_success_and_a_permanent_error_are_not_told() {
+    let _alone = alone();
+    assert!(play(LOAD, &failing(0)).result.is_ok());
+    assert!(play(LOAD, &[Break]).result.is_err());
+    assert_eq!(taken(), []);
+}
+
+#[test]
+fn a_permanent_error_after_a_retry_adds_no_second_warning() {
+    let _alone = alone();
+    assert!(play(LOAD, &[Fail(1), Break]).result.is_err());
+    assert_eq!(taken().len(), 1);
+}
+
+#[test]
+fn a_cancelled_wait_is_told_as_giving_up() {
+    let _alone = alone();
+    let result = (|| Err::<(), _>(ScriptError::Transient(1)))
+        .sleep_with(|_| std::ops::ControlFlow::Break(()))
+        .retry_with(LOAD);
+    assert!(result.is_err());
+    let last = taken().pop().expect("a record");
+    assert_eq!(last.value("reason"), Some("Cancelled"));
+}
+
+#[test]
+fn without_a_name_the_record_names_the_line_of_the_caller() {
+    let _alone = alone();
+    let policy = RetryPolicy::new().with_max_attempts(2);
+    let fail = || Err::<(), _>(ScriptError::Transient(1));
+    let before = Location::caller().line();
+    let by_the_trait = fail.retry_with(policy.with_initial_delay(std::time::Duration::ZERO));
+    let by_the_chain = fail.sleep_with(|_| ()).retry_with(policy);
+    assert!(by_the_trait.is_err() && by_the_chain.is_err());
+    let places: Vec<_> =
+        taken().into_iter().map(|line| (line.file, line.number, line.text)).collect();
+    assert_eq!(places.len(), 4);
+    for (place, line) in places.iter().zip([1, 1, 2, 2]) {
+        assert_eq!(place.0.as_deref(), Some(file!()));
+        assert_eq!(place.1, Some(before + line));
+        assert!(place.2.starts_with(&format!("{}:{}: ", file!(), before + line)), "{}", place.2);
+    }
+}
+
+#[test]
+fn logging_can_be_turned_off_and_follows_the_level() {
+    let _alone = alone();
+    assert!(play(LOAD.with_logging(false), &[Fail(1)]).result.is_err());
+    assert!(play(LOAD.with_logging(false), &failing(1)).result.is_ok());
+    assert_eq!(taken(), []);
+
+    log::set_max_level(LevelFilter::Info);
+    assert!(play(LOAD, &failing(1)).result.is_ok());
+    assert_eq!(taken().len(), 1, "the warning, and not the recovery");
+
+    log::set_max_level(LevelFilter::Error);
+    assert!(play(LOAD, &[Fail(1)]).result.is_err());
+    assert_eq!(taken(), []);
+}
