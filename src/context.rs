@@ -60,15 +60,10 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// When the first attempt starts. The clock is read only where there is a deadline.
+    /// In the first attempt. Where there is a deadline, `start` is when that attempt started; without
+    /// one the clock is not read.
     #[inline]
-    pub(crate) fn clock(policy: &RetryPolicy) -> Option<Instant> {
-        policy.max_elapsed().map(|_| Instant::now())
-    }
-
-    /// In the first attempt, which started when [`clock`](Self::clock) was read.
-    #[inline]
-    pub(crate) fn new(start: Option<Instant>) -> Self {
+    pub(crate) const fn new(start: Option<Instant>) -> Self {
         Self { walk: None, start, waited: Duration::ZERO, attempt: 1 }
     }
 

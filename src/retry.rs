@@ -30,7 +30,7 @@ use crate::transient::IsTransient;
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
-/// use std::time::Duration;
+/// use std::time::{Duration, Instant};
 /// use retry_ext::{RetryExt, RetryPolicy};
 ///
 /// const POLICY: RetryPolicy = RetryPolicy::new().with_initial_delay(Duration::from_millis(1));
@@ -281,11 +281,32 @@ where
         S: Sleep,
         P: Borrow<RetryPolicy>,
     {
-        let policy = policy.borrow();
-        let start = Progress::clock(policy);
+        let (policy, caller) = (policy.borrow(), Location::caller());
+        if policy.max_elapsed().is_some() {
+            return self.clocked(policy, caller);
+        }
         match (self.operation)() {
             Ok(value) => Ok(value),
-            Err(error) => self.again(error, start, Log::of::<E>(policy, Location::caller())),
+            Err(error) => self.again(error, None, policy, caller),
+        }
+    }
+
+    /// With a deadline. Out of line, so that without one a first success has nothing to keep.
+    #[inline(never)]
+    fn clocked(
+        mut self,
+        policy: &RetryPolicy,
+        caller: &'static Location<'static>,
+    ) -> Result<T, RetryError<E>>
+    where
+        C: Classify<E>,
+        N: Notify<E>,
+        S: Sleep,
+    {
+        let start = Some(Instant::now());
+        match (self.operation)() {
+            Ok(value) => Ok(value),
+            Err(error) => self.again(error, start, policy, caller),
         }
     }
 
@@ -297,20 +318,22 @@ where
         mut self,
         mut error: E,
         start: Option<Instant>,
-        log: Log<'_>,
+        policy: &RetryPolicy,
+        caller: &'static Location<'static>,
     ) -> Result<T, RetryError<E>>
     where
         C: Classify<E>,
         N: Notify<E>,
         S: Sleep,
     {
+        let log = Log::of::<E>(policy, caller);
         let mut progress = Progress::new(start);
         loop {
             let delay = match progress.after_failure(&error, &mut self.classify, log) {
                 Ok(delay) => delay,
                 Err(reason) => return Err(progress.gave_up(error, reason)),
             };
-            self.notify.retry(&progress.event(log.policy, delay, &error));
+            self.notify.retry(&progress.event(policy, delay, &error));
             match self.sleeper.sleep(delay) {
                 SleepOutcome::Elapsed => progress.next_attempt(delay),
                 SleepOutcome::Cancelled => return Err(progress.cancelled(error, log)),
