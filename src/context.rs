@@ -1,5 +1,8 @@
 //! The one decision: a failure goes in, "wait this long" or "stop, because" comes out.
 
+use std::any::type_name;
+use std::panic::Location;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::backoff::{Curve, Walk};
@@ -49,6 +52,189 @@ impl<E, P: FnMut(&E) -> bool> Classify<E> for P {
     }
 }
 
+/// The loop form: for blocks that use `?`, `break`, `&mut` state, or give up early on their own.
+///
+/// Made by [`RetryPolicy::start`]. It is the decision that stands behind the verb, and obeys the same
+/// rules: attempts, cap, hint, deadline, jitter, order of reasons, log records.
+///
+/// ```
+/// use std::io::{Error, ErrorKind};
+/// use std::time::Duration;
+/// use retry_ext::{RetryError, RetryPolicy};
+///
+/// struct Connection { failures: u32, sent: Vec<String> }
+///
+/// impl Connection {
+///     fn send(&mut self, line: &str) -> Result<usize, Error> {
+///         if self.failures > 0 {
+///             self.failures -= 1;
+///             return Err(ErrorKind::ConnectionReset.into());
+///         }
+///         self.sent.push(line.into());
+///         Ok(self.sent.len())
+///     }
+/// }
+///
+/// fn deliver(connection: &mut Connection, line: &str) -> Result<usize, RetryError<Error>> {
+///     let mut retry = RetryPolicy::new().with_initial_delay(Duration::from_millis(1)).start();
+///     loop {
+///         match connection.send(line) {
+///             Ok(number) => return Ok(number),
+///             Err(error) => retry.wait_after(error)?,
+///         }
+///     }
+/// }
+///
+/// let mut connection = Connection { failures: 2, sent: Vec::new() };
+/// assert_eq!(deliver(&mut connection, "hello").unwrap(), 1);
+/// connection.failures = 3;
+/// assert_eq!(deliver(&mut connection, "hello").unwrap_err().attempts(), 3);
+/// ```
+///
+/// An error type of somebody else's wants a newtype that implements [`IsTransient`]; or a loop that
+/// returns by itself what it does not want to retry.
+#[derive(Debug)]
+#[must_use = "a RetryContext does nothing by itself: give each failure to `wait_after` or `delay_after`"]
+pub struct RetryContext {
+    policy: RetryPolicy,
+    caller: &'static Location<'static>,
+    progress: Progress,
+}
+
+impl RetryContext {
+    pub(crate) fn new(policy: RetryPolicy, caller: &'static Location<'static>) -> Self {
+        let start = policy.max_elapsed().map(|_| Instant::now());
+        Self { policy, caller, progress: Progress::new(start) }
+    }
+
+    /// The attempt that runs now, from 1.
+    ///
+    /// ```
+    /// # use retry_ext::RetryPolicy;
+    /// # let error = std::io::Error::from(std::io::ErrorKind::TimedOut);
+    /// let mut retry = RetryPolicy::new().start();
+    /// assert_eq!(retry.attempt(), 1);
+    /// assert!(retry.delay_after(&error).is_ok());
+    /// assert_eq!(retry.attempt(), 2);
+    /// ```
+    #[must_use]
+    pub const fn attempt(&self) -> u32 {
+        self.progress.attempt
+    }
+
+    /// The sum of the waits so far, as they were asked for.
+    ///
+    /// ```
+    /// # use retry_ext::RetryPolicy;
+    /// # let error = std::io::Error::from(std::io::ErrorKind::TimedOut);
+    /// let mut retry = RetryPolicy::new().start();
+    /// assert!(retry.delay_after(&error).is_ok());
+    /// assert_eq!(retry.waited().as_secs(), 1);
+    /// ```
+    #[must_use]
+    pub const fn waited(&self) -> Duration {
+        self.progress.waited
+    }
+
+    /// The running attempt has failed: sleeps until the next one may start, with
+    /// [`std::thread::sleep`], or gives the error back. To wait in another way, ask
+    /// [`delay_after`](Self::delay_after) and wait.
+    ///
+    /// # Errors
+    ///
+    /// The error, in a [`RetryError`] that says why there is no further attempt.
+    ///
+    /// ```
+    /// # use std::io::{Error, ErrorKind};
+    /// # use std::time::Duration;
+    /// # use retry_ext::{RetryPolicy, StopReason};
+    /// let policy = RetryPolicy::new().with_initial_delay(Duration::from_millis(1));
+    /// let mut retry = policy.with_max_attempts(2).start();
+    /// assert!(retry.wait_after(Error::from(ErrorKind::TimedOut)).is_ok()); // slept for 1 ms
+    /// let error = retry.wait_after(Error::from(ErrorKind::TimedOut)).unwrap_err();
+    /// assert_eq!((error.attempts(), error.reason()), (2, StopReason::AttemptsExhausted));
+    /// ```
+    pub fn wait_after<E: IsTransient>(&mut self, error: E) -> Result<(), RetryError<E>> {
+        match self.delay_after(&error) {
+            Ok(delay) => {
+                thread::sleep(delay);
+                Ok(())
+            }
+            Err(reason) => Err(self.progress.gave_up(error, reason)),
+        }
+    }
+
+    /// The running attempt has failed: decides, and does not sleep. For schedulers, event loops and
+    /// waits that can be cut short. Granted, the delay counts as waited and the next attempt as
+    /// begun: the caller waits and calls.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no further attempt.
+    ///
+    /// ```
+    /// # use std::io::{Error, ErrorKind};
+    /// # use std::sync::mpsc::{RecvTimeoutError, channel};
+    /// # use retry_ext::RetryPolicy;
+    /// # let (shut_down, shutdown) = channel::<()>();
+    /// # drop(shut_down);
+    /// # let connect = || Err::<(), _>(Error::from(ErrorKind::ConnectionRefused));
+    /// let mut retry = RetryPolicy::new().start();
+    /// let outcome = loop {
+    ///     let error = match connect() {
+    ///         Ok(connection) => break Ok(connection),
+    ///         Err(error) => error,
+    ///     };
+    ///     match retry.delay_after(&error) {
+    ///         Ok(delay) => match shutdown.recv_timeout(delay) {
+    ///             Err(RecvTimeoutError::Timeout) => {}
+    ///             Ok(()) | Err(RecvTimeoutError::Disconnected) => break Err("shut down"),
+    ///         },
+    ///         Err(_reason) => break Err("cannot connect"),
+    ///     }
+    /// };
+    /// assert_eq!(outcome, Err("shut down"));
+    /// ```
+    pub fn delay_after<E: IsTransient>(&mut self, error: &E) -> Result<Duration, StopReason> {
+        let log = Log { policy: &self.policy, caller: self.caller };
+        let delay = self.progress.after_failure(error, &mut (), log)?;
+        self.progress.next_attempt(delay);
+        Ok(delay)
+    }
+
+    /// The running attempt has succeeded: starts the count afresh. For loops that live long, such as
+    /// one that reconnects or watches: the next failure is then a first one, with all attempts, the
+    /// first delay, and a deadline that counts from that failure.
+    ///
+    /// ```
+    /// # use std::io::{Error, ErrorKind};
+    /// # use std::time::Duration;
+    /// # use retry_ext::{RetryError, RetryPolicy};
+    /// # let mut lives = 3;
+    /// # let mut connect = || -> Result<u32, Error> { lives -= 1; if lives < 0 { Err(ErrorKind::NotFound.into()) } else { Ok(7) } };
+    /// # let serve = |_connection: u32| Error::from(ErrorKind::ConnectionReset);
+    /// # let policy = RetryPolicy::new().with_initial_delay(Duration::ZERO).with_max_attempts(2);
+    /// # let mut watch = || -> Result<(), RetryError<Error>> {
+    /// let mut retry = policy.start();
+    /// loop {
+    ///     let error = match connect() {
+    ///         Ok(connection) => {
+    ///             retry.succeeded();
+    ///             serve(connection) // until the connection breaks
+    ///         }
+    ///         Err(error) => error,
+    ///     };
+    ///     retry.wait_after(error)?;
+    /// }
+    /// # };
+    /// # assert_eq!(watch().unwrap_err().error().kind(), ErrorKind::NotFound);
+    /// ```
+    pub fn succeeded(&mut self) {
+        self.progress.recovered(Log { policy: &self.policy, caller: self.caller });
+        self.progress = Progress::new(None);
+    }
+}
+
 /// Where an operation stands between its first call and its last. It decides and keeps count; it
 /// neither calls the operation nor sleeps.
 #[derive(Debug)]
@@ -60,8 +246,9 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// In the first attempt. Where there is a deadline, `start` is when that attempt started; without
-    /// one the clock is not read.
+    /// In the first attempt. Where there is a deadline, `start` is when that attempt started, or
+    /// `None` where nobody knows: it then counts from the first failure. Without a deadline the clock
+    /// is not read.
     #[inline]
     pub(crate) const fn new(start: Option<Instant>) -> Self {
         Self { walk: None, start, waited: Duration::ZERO, attempt: 1 }
@@ -78,9 +265,9 @@ impl Progress {
     ) -> Result<Duration, StopReason> {
         let decision = self.decide(error, classify, log.policy);
         match decision {
-            Ok(delay) => log.retry(self.attempt, delay),
+            Ok(delay) => log.retry(type_name::<E>(), self.attempt, delay),
             Err(StopReason::Permanent) => {}
-            Err(reason) => log.gave_up(self.attempt, self.waited, reason),
+            Err(reason) => log.gave_up(type_name::<E>(), self.attempt, self.waited, reason),
         }
         decision
     }
@@ -122,11 +309,11 @@ impl Progress {
     /// The waits asked for count where the clock shows less, so that the rule holds, and can be
     /// tested, with a sleeper that does not sleep.
     #[inline]
-    fn would_miss_deadline(&self, policy: &RetryPolicy, delay: Duration) -> bool {
+    fn would_miss_deadline(&mut self, policy: &RetryPolicy, delay: Duration) -> bool {
         let Some(max_elapsed) = policy.max_elapsed() else {
             return false;
         };
-        let clock = self.start.map_or(Duration::ZERO, |start| start.elapsed());
+        let clock = self.start.get_or_insert_with(Instant::now).elapsed();
         clock.max(self.waited).saturating_add(delay) > max_elapsed
     }
 
@@ -154,16 +341,19 @@ impl Progress {
         self.attempt += 1;
     }
 
-    /// The wait was cut short: there is no next attempt.
-    pub(crate) fn cancelled<E>(&self, error: E, log: Log<'_>) -> RetryError<E> {
-        log.gave_up(self.attempt, self.waited, StopReason::Cancelled);
-        self.gave_up(error, StopReason::Cancelled)
+    /// There is no next attempt, for a reason that lies outside of this decision.
+    #[cold]
+    pub(crate) fn stopped<E>(&self, error: E, reason: StopReason, log: Log<'_>) -> RetryError<E> {
+        log.gave_up(type_name::<E>(), self.attempt, self.waited, reason);
+        self.gave_up(error, reason)
     }
 
-    /// An attempt after the first succeeded.
+    /// The running attempt succeeded.
     #[inline]
     pub(crate) fn recovered(&self, log: Log<'_>) {
-        log.recovered(self.attempt, self.waited);
+        if self.attempt > 1 {
+            log.recovered(self.attempt, self.waited);
+        }
     }
 
     #[inline]

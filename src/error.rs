@@ -151,6 +151,8 @@ pub enum StopReason {
     DeadlineExceeded,
     /// The sleeper ended the wait with [`SleepOutcome::Cancelled`](crate::SleepOutcome::Cancelled).
     Cancelled,
+    /// An iterator ended after a transient error; see [`RetryIteratorExt`](crate::RetryIteratorExt).
+    SourceEnded,
 }
 
 impl fmt::Display for StopReason {
@@ -161,6 +163,7 @@ impl fmt::Display for StopReason {
             Self::RetryAfterTooLong => "retry-after longer than the maximum delay",
             Self::DeadlineExceeded => "deadline exceeded",
             Self::Cancelled => "cancelled",
+            Self::SourceEnded => "the source ended",
         })
     }
 }

@@ -1,6 +1,5 @@
 //! What is told of a retry: the event, the log records, and what a sleeper answers.
 
-use std::any::type_name;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::panic::Location;
@@ -117,18 +116,10 @@ impl From<ControlFlow<()>> for SleepOutcome {
 #[derive(Clone, Copy)]
 pub(crate) struct Log<'a> {
     pub(crate) policy: &'a RetryPolicy,
-    caller: &'static Location<'static>,
-    error_type: &'static str,
+    pub(crate) caller: &'static Location<'static>,
 }
 
 const TARGET: &str = "retry_ext";
-
-impl<'a> Log<'a> {
-    #[inline]
-    pub(crate) fn of<E>(policy: &'a RetryPolicy, caller: &'static Location<'static>) -> Self {
-        Self { policy, caller, error_type: type_name::<E>() }
-    }
-}
 
 impl Log<'_> {
     #[inline]
@@ -137,16 +128,22 @@ impl Log<'_> {
     }
 
     #[inline]
-    pub(crate) fn retry(self, attempt: u32, delay: Duration) {
+    pub(crate) fn retry(self, error_type: &str, attempt: u32, delay: Duration) {
         if self.enabled(Level::Warn) {
-            self.write_retry(attempt, delay);
+            self.write_retry(error_type, attempt, delay);
         }
     }
 
     #[inline]
-    pub(crate) fn gave_up(self, attempt: u32, waited: Duration, reason: StopReason) {
+    pub(crate) fn gave_up(
+        self,
+        error_type: &str,
+        attempt: u32,
+        waited: Duration,
+        reason: StopReason,
+    ) {
         if self.enabled(Level::Warn) {
-            self.write_gave_up(attempt, waited, reason);
+            self.write_gave_up(error_type, attempt, waited, reason);
         }
     }
 
@@ -158,9 +155,8 @@ impl Log<'_> {
     }
 
     #[cold]
-    fn write_retry(self, attempt: u32, delay: Duration) {
-        let Self { policy, error_type, .. } = self;
-        let max_attempts = policy.max_attempts();
+    fn write_retry(self, error_type: &str, attempt: u32, delay: Duration) {
+        let max_attempts = self.policy.max_attempts();
         self.write(
             Level::Warn,
             attempt,
@@ -172,8 +168,7 @@ impl Log<'_> {
     }
 
     #[cold]
-    fn write_gave_up(self, attempt: u32, waited: Duration, reason: StopReason) {
-        let error_type = self.error_type;
+    fn write_gave_up(self, error_type: &str, attempt: u32, waited: Duration, reason: StopReason) {
         let effort = Effort { attempts: attempt, waited };
         self.write(
             Level::Warn,

@@ -267,20 +267,24 @@ mod backoff;
 mod context;
 mod error;
 mod event;
+mod iter;
 mod jitter;
 mod policy;
 mod retry;
 mod transient;
 
 pub use backoff::{Backoff, RetryIter};
+pub use context::RetryContext;
 pub use error::{RetryError, StopReason};
 pub use event::{RetryEvent, SleepOutcome};
+pub use iter::{Items, RetryItems, RetryIteratorExt};
 pub use jitter::Jitter;
 pub use policy::RetryPolicy;
 pub use retry::{Retry, RetryExt};
 pub use transient::IsTransient;
 
-/// The extension trait without its name, for a scope in which another crate's `RetryExt` lives too.
+/// The extension traits without their names, for a scope in which another crate's `RetryExt` lives
+/// too.
 ///
 /// ```
 /// use retry_ext::{RetryPolicy, prelude::*};
@@ -289,6 +293,7 @@ pub use transient::IsTransient;
 /// assert!(manifest.is_ok());
 /// ```
 pub mod prelude {
+    pub use crate::iter::RetryIteratorExt as _;
     pub use crate::retry::RetryExt as _;
 }
 

@@ -1,8 +1,10 @@
 //! How often and how long.
 
+use std::panic::Location;
 use std::time::Duration;
 
 use crate::backoff::{Backoff, RetryIter};
+use crate::context::RetryContext;
 use crate::jitter::Jitter;
 
 /// How often an operation is attempted, how long all of it may take, and the [`Backoff`] between.
@@ -347,6 +349,27 @@ impl RetryPolicy {
     /// ```
     pub fn delays(&self) -> RetryIter {
         self.backoff.first(self.max_attempts - 1)
+    }
+
+    /// Starts the loop form, for a block that needs `?`, `break` or `&mut` state. Call it right before
+    /// the first attempt: a deadline counts from here.
+    ///
+    /// ```
+    /// # use retry_ext::RetryPolicy;
+    /// # fn main() -> Result<(), retry_ext::RetryError<std::io::Error>> {
+    /// let mut retry = RetryPolicy::new().start();
+    /// let manifest = loop {
+    ///     match std::fs::read_to_string("Cargo.toml") {
+    ///         Ok(manifest) => break manifest,
+    ///         Err(error) => retry.wait_after(error)?,
+    ///     }
+    /// };
+    /// # assert!(manifest.starts_with("[package]"));
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn start(&self) -> RetryContext {
+        RetryContext::new(*self, Location::caller())
     }
 }
 

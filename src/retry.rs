@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::context::{Classify, Progress};
-use crate::error::RetryError;
+use crate::error::{RetryError, StopReason};
 use crate::event::{Log, Notify, RetryEvent, SleepOutcome};
 use crate::policy::RetryPolicy;
 use crate::transient::IsTransient;
@@ -30,7 +30,7 @@ use crate::transient::IsTransient;
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
-/// use std::time::{Duration, Instant};
+/// use std::time::Duration;
 /// use retry_ext::{RetryExt, RetryPolicy};
 ///
 /// const POLICY: RetryPolicy = RetryPolicy::new().with_initial_delay(Duration::from_millis(1));
@@ -194,24 +194,20 @@ impl<F, T, E> RetryExt<T, E> for F where F: FnMut() -> Result<T, E> {}
 /// ```
 #[must_use = "nothing is called before `.retry_with(policy)`"]
 pub struct Retry<F, T, E, C = (), N = (), S = ()> {
-    operation: F,
-    classify: C,
-    notify: N,
-    sleeper: S,
+    pub(crate) operation: F,
+    pub(crate) hooks: Hooks<C, N, S>,
     result: PhantomData<fn() -> Result<T, E>>,
 }
 
 impl<F, T, E> Retry<F, T, E> {
     #[inline]
-    fn new(operation: F) -> Self {
-        Self { operation, classify: (), notify: (), sleeper: (), result: PhantomData }
+    pub(crate) fn new(operation: F) -> Self {
+        let hooks = Hooks { classify: (), notify: (), sleeper: () };
+        Self { operation, hooks, result: PhantomData }
     }
 }
 
-impl<F, T, E, C, N, S> Retry<F, T, E, C, N, S>
-where
-    F: FnMut() -> Result<T, E>,
-{
+impl<F, T, E, C, N, S> Retry<F, T, E, C, N, S> {
     /// Classifies errors at the call; see [`RetryExt::retry_if`].
     ///
     /// ```
@@ -224,8 +220,9 @@ where
     where
         P: FnMut(&E) -> bool,
     {
-        let Self { operation, notify, sleeper, result, .. } = self;
-        Retry { operation, classify: predicate, notify, sleeper, result }
+        let Hooks { notify, sleeper, .. } = self.hooks;
+        let hooks = Hooks { classify: predicate, notify, sleeper };
+        Retry { operation: self.operation, hooks, result: PhantomData }
     }
 
     /// Hears of each retry before its wait; see [`RetryExt::on_retry`].
@@ -240,8 +237,9 @@ where
     where
         M: FnMut(&RetryEvent<'_, E>),
     {
-        let Self { operation, classify, sleeper, result, .. } = self;
-        Retry { operation, classify, notify: hook, sleeper, result }
+        let Hooks { classify, sleeper, .. } = self.hooks;
+        let hooks = Hooks { classify, notify: hook, sleeper };
+        Retry { operation: self.operation, hooks, result: PhantomData }
     }
 
     /// Waits in your own way; see [`RetryExt::sleep_with`].
@@ -257,10 +255,16 @@ where
         W: FnMut(Duration) -> O,
         O: Into<SleepOutcome>,
     {
-        let Self { operation, classify, notify, result, .. } = self;
-        Retry { operation, classify, notify, sleeper, result }
+        let Hooks { classify, notify, .. } = self.hooks;
+        let hooks = Hooks { classify, notify, sleeper };
+        Retry { operation: self.operation, hooks, result: PhantomData }
     }
+}
 
+impl<F, T, E, C, N, S> Retry<F, T, E, C, N, S>
+where
+    F: FnMut() -> Result<T, E>,
+{
     /// Calls the operation now, and again while that makes sense; see [`RetryExt::retry_with`].
     ///
     /// # Errors
@@ -287,7 +291,9 @@ where
         }
         match (self.operation)() {
             Ok(value) => Ok(value),
-            Err(error) => self.again(error, None, policy, caller),
+            Err(error) => {
+                self.hooks.again(|| Some((self.operation)()), error, None, policy, caller)
+            }
         }
     }
 
@@ -306,16 +312,34 @@ where
         let start = Some(Instant::now());
         match (self.operation)() {
             Ok(value) => Ok(value),
-            Err(error) => self.again(error, start, policy, caller),
+            Err(error) => {
+                self.hooks.again(|| Some((self.operation)()), error, start, policy, caller)
+            }
         }
     }
+}
 
-    /// All that comes after a first failure. Out of line, so that a first success pays for nothing
-    /// here, not even for the registers.
+impl<F, T, E, C, N, S> fmt::Debug for Retry<F, T, E, C, N, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retry").finish_non_exhaustive()
+    }
+}
+
+/// What refines a retry: who classifies, who hears, who sleeps.
+pub(crate) struct Hooks<C, N, S> {
+    classify: C,
+    notify: N,
+    sleeper: S,
+}
+
+impl<C, N, S> Hooks<C, N, S> {
+    /// All that comes after a first failure, for whatever can be called again and may end (`None`).
+    /// Out of line, so that a first success pays for nothing here, not even for the registers.
     #[cold]
     #[inline(never)]
-    fn again(
-        mut self,
+    pub(crate) fn again<T, E>(
+        &mut self,
+        mut operation: impl FnMut() -> Option<Result<T, E>>,
         mut error: E,
         start: Option<Instant>,
         policy: &RetryPolicy,
@@ -326,7 +350,7 @@ where
         N: Notify<E>,
         S: Sleep,
     {
-        let log = Log::of::<E>(policy, caller);
+        let log = Log { policy, caller };
         let mut progress = Progress::new(start);
         loop {
             let delay = match progress.after_failure(&error, &mut self.classify, log) {
@@ -336,22 +360,19 @@ where
             self.notify.retry(&progress.event(policy, delay, &error));
             match self.sleeper.sleep(delay) {
                 SleepOutcome::Elapsed => progress.next_attempt(delay),
-                SleepOutcome::Cancelled => return Err(progress.cancelled(error, log)),
+                SleepOutcome::Cancelled => {
+                    return Err(progress.stopped(error, StopReason::Cancelled, log));
+                }
             }
-            error = match (self.operation)() {
-                Ok(value) => {
+            error = match operation() {
+                Some(Ok(value)) => {
                     progress.recovered(log);
                     return Ok(value);
                 }
-                Err(error) => error,
+                Some(Err(error)) => error,
+                None => return Err(progress.stopped(error, StopReason::SourceEnded, log)),
             };
         }
-    }
-}
-
-impl<F, T, E, C, N, S> fmt::Debug for Retry<F, T, E, C, N, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Retry").finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,202 @@
+//! `RetryIteratorExt`: what the parity with the verb does not show.
+
+mod common;
+
+use std::cell::Cell;
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::iter::FusedIterator;
+use std::net::{TcpListener, TcpStream};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use common::{Break, Fail, ScriptError, Step, Succeed, ms, secs};
+use retry_ext::{RetryIteratorExt, RetryPolicy, StopReason};
+
+/// How an item ended: with a value, or after so many attempts for this reason.
+type End = Result<(), (u32, StopReason)>;
+
+/// The ends of all items that a script of single outcomes turns into, and the waits.
+fn items(policy: RetryPolicy, script: &[Step]) -> (Vec<End>, Vec<Duration>) {
+    let mut waits = Vec::new();
+    let ends = script
+        .iter()
+        .map(|step| step.play())
+        .sleep_with(|delay| waits.push(delay))
+        .retry_with(policy)
+        .map(|item| item.map_err(|stopped| (stopped.attempts(), stopped.reason())))
+        .collect();
+    (ends, waits)
+}
+
+#[test]
+fn each_item_starts_afresh() {
+    let script = [Fail(1), Fail(2), Succeed, Succeed, Fail(3), Fail(4), Succeed];
+    let (ends, waits) = items(RetryPolicy::new(), &script);
+    assert_eq!(ends, [Ok(()); 3]);
+    assert_eq!(waits, [1, 2, 1, 2].map(secs));
+}
+
+#[test]
+fn an_item_that_gives_up_is_yielded_and_the_next_one_goes_on() {
+    let script = [Fail(1), Fail(2), Fail(3), Succeed, Break, Succeed];
+    let (ends, waits) = items(RetryPolicy::new(), &script);
+    let exhausted = Err((3, StopReason::AttemptsExhausted));
+    assert_eq!(ends, [exhausted, Ok(()), Err((1, StopReason::Permanent)), Ok(())]);
+    assert_eq!(waits, [1, 2].map(secs));
+}
+
+#[test]
+fn an_error_after_which_the_source_ends_is_yielded_and_not_swallowed() {
+    let (ends, waits) = items(RetryPolicy::new(), &[Succeed, Fail(7)]);
+    assert_eq!(ends, [Ok(()), Err((2, StopReason::SourceEnded))]);
+    assert_eq!(waits, [secs(1)]);
+
+    let mut source =
+        [Fail(7)].into_iter().map(Step::play).sleep_with(|_| ()).retry_with(RetryPolicy::new());
+    let stopped = source.next().expect("the error").expect_err("no value");
+    assert_eq!(stopped.to_string(), "gave up after 2 attempts and 1s of waiting: the source ended");
+    assert_eq!(stopped.into_error(), ScriptError::Transient(7));
+    assert!(source.next().is_none());
+}
+
+#[test]
+fn an_empty_source_is_empty() {
+    assert_eq!(items(RetryPolicy::new(), &[]), (vec![], vec![]));
+}
+
+#[test]
+fn a_cancelled_wait_is_yielded_with_its_error() {
+    let mut source = [Fail(1), Succeed]
+        .into_iter()
+        .map(Step::play)
+        .sleep_with(|_| ControlFlow::Break(()))
+        .retry_with(RetryPolicy::new());
+    let stopped = source.next().expect("an item").expect_err("cancelled");
+    assert_eq!((stopped.attempts(), stopped.reason()), (1, StopReason::Cancelled));
+    assert!(source.next().expect("the next item").is_ok());
+}
+
+#[test]
+fn it_is_lazy() {
+    let taken = Cell::new(0);
+    let mut source = std::iter::repeat_with(|| {
+        taken.set(taken.get() + 1);
+        Ok::<_, ScriptError>(taken.get())
+    })
+    .retry_with(RetryPolicy::new());
+    assert_eq!(taken.get(), 0);
+    assert_eq!(source.next(), Some(Ok(1)));
+    assert_eq!(taken.get(), 1);
+}
+
+#[test]
+fn size_hint_holds_for_the_best_and_the_worst_source() {
+    for max_attempts in [1, 2, 3, u32::MAX] {
+        for length in [0, 1, 2, 3, 4, 5, 6, 7] {
+            for step in [Succeed, Fail(1), Break] {
+                let policy = RetryPolicy::new().with_max_attempts(max_attempts);
+                let script = vec![step; length];
+                let source =
+                    script.iter().map(|step| step.play()).sleep_with(|_| ()).retry_with(policy);
+                let (least, most) = source.size_hint();
+                let count = source.count();
+                assert!(least <= count && most.is_some_and(|most| count <= most));
+                if step == Fail(1) {
+                    assert_eq!(least, count, "the worst source is as short as promised");
+                }
+                if step == Succeed {
+                    assert_eq!(most, Some(count), "the best source is as long as promised");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn it_is_fused_where_its_source_is() {
+    fn fused<I: FusedIterator>(items: I) -> I {
+        items
+    }
+    let source = [Fail(1)].into_iter().map(Step::play);
+    let mut items = fused(source.sleep_with(|_| ()).retry_with(RetryPolicy::new()));
+    assert!(items.next().is_some_and(|item| item.is_err()));
+    assert!(items.next().is_none() && items.next().is_none());
+}
+
+#[test]
+fn the_policy_may_be_borrowed() {
+    let policy = RetryPolicy::new().with_max_attempts(1);
+    let mut source = [Fail(1)].into_iter().map(Step::play).retry_with(&policy);
+    assert_eq!(source.next().expect("an item").expect_err("it fails").attempts(), 1);
+}
+
+#[test]
+fn a_predicate_and_a_hook_refine_it() {
+    let mut heard = Vec::new();
+    let texts = ["1", "", "", "2", "x", "3"].into_iter().map(str::parse::<u8>);
+    let numbers: Vec<_> = texts
+        .retry_if(|error| *error.kind() == std::num::IntErrorKind::Empty)
+        .on_retry(|retry| heard.push(retry.attempt))
+        .sleep_with(|_| ())
+        .retry_with(RetryPolicy::new())
+        .map(|item| item.map_err(|stopped| stopped.reason()))
+        .collect();
+    assert_eq!(numbers, [Ok(1), Ok(2), Err(StopReason::Permanent), Ok(3)]);
+    assert_eq!(heard, [1, 2]);
+}
+
+#[test]
+fn each_item_has_a_deadline_of_its_own() {
+    // Really takes time: each item 8 ms, all together more than the deadline of 40 ms.
+    let policy = RetryPolicy::new().with_initial_delay(ms(1)).with_max_elapsed(ms(40));
+    let slow = [Fail(1), Succeed].repeat(8).into_iter().map(|step| {
+        std::thread::sleep(ms(4));
+        step.play()
+    });
+    assert!(slow.retry_with(policy).all(|item| item.is_ok()));
+}
+
+#[test]
+fn a_real_accept_loop_goes_on_after_errors() {
+    // Really waits, for milliseconds: a listener that does not block says `WouldBlock` until somebody
+    // calls.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.set_nonblocking(true).expect("a listener that does not block");
+    let address = listener.local_addr().expect("an address");
+    let client = |name: &'static str| {
+        std::thread::spawn(move || {
+            std::thread::sleep(ms(5));
+            let mut stream = TcpStream::connect(address).expect("the listener is there");
+            writeln!(stream, "{name}").expect("somebody reads");
+        })
+    };
+    let clients = [client("a"), client("b")];
+    let policy = RetryPolicy::new()
+        .with_initial_delay(ms(1))
+        .with_factor(1.0)
+        .with_max_attempts(10_000)
+        .with_logging(false);
+    let mut waits = 0;
+    let mut names: Vec<String> = listener
+        .incoming()
+        .on_retry(|retry| {
+            assert_eq!(retry.error.kind(), ErrorKind::WouldBlock);
+            waits += 1;
+        })
+        .retry_with(policy)
+        .take(2)
+        .map(|stream| {
+            let stream = stream.expect("a client");
+            stream.set_nonblocking(false).expect("a stream that blocks");
+            let mut line = String::new();
+            BufReader::new(stream).read_line(&mut line).expect("a name");
+            line.trim().to_owned()
+        })
+        .collect();
+    names.sort();
+    assert_eq!(names, ["a", "b"]);
+    assert!(waits > 0);
+    for client in clients {
+        client.join().expect("it only calls");
+    }
+}
