@@ -48,17 +48,12 @@ fn fetch(agent: &ureq::Agent, url: &str) -> Result<String, FetchError> {
     Ok(response.body_mut().read_to_string()?)
 }
 
-fn fetch_and_print(url: &str) -> Result<(), RetryError<FetchError>> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(Duration::from_secs(10)))
-        .build()
-        .into();
+fn fetch_and_print(agent: &ureq::Agent, url: &str) -> Result<(), RetryError<FetchError>> {
     let started = Instant::now();
     let mut attempts = 0;
     let body = (|| {
         attempts += 1;
-        fetch(&agent, url)
+        fetch(agent, url)
     })
     // The library's own records hold no text of the error; here it is no secret.
     .on_retry(|retry| log::info!("attempt {}: {}", retry.attempt, report(retry.error)))
@@ -79,17 +74,21 @@ fn main() -> ExitCode {
     let filter = env_logger::Env::default().default_filter_or("info,retry_ext=debug");
     env_logger::Builder::from_env(filter).format_timestamp_millis().init();
 
-    let url = match std::env::args().nth(1) {
-        Some(url) => url,
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(10)));
+    let (url, config) = match std::env::args().nth(1) {
+        Some(url) => (url, config),
+        // No proxy of the environment can reach a server on this machine's loopback.
         None => match flaky_server() {
-            Ok(url) => url,
+            Ok(url) => (url, config.proxy(None)),
             Err(error) => {
                 eprintln!("cannot start a server on this machine: {error}");
                 return ExitCode::FAILURE;
             }
         },
     };
-    match fetch_and_print(&url) {
+    match fetch_and_print(&config.build().into(), &url) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("cannot fetch {url}: {}", report(&error));

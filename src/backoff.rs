@@ -30,7 +30,7 @@ use crate::jitter::{self, Jitter, Range};
 /// [`Jitter`] unless set otherwise.
 ///
 /// The arithmetic is in whole nanoseconds of 64 bits and saturates: it never panics and never wraps.
-/// With a whole factor it is exact; with a fractional one it is rounded to the nearest nanosecond.
+/// With a whole factor below 2³² it is exact; with any other it is rounded to the nearest nanosecond.
 /// 64 bits hold 584 years; a longer delay is not told apart from `max_delay`.
 ///
 /// A backoff can be iterated, without end and lazily:
@@ -48,7 +48,7 @@ use crate::jitter::{self, Jitter, Range};
 ///
 /// A factor below 1 does not compile in a constant, and panics at run time:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0080
 /// # use retry_ext::Backoff;
 /// const SHRINKING: Backoff = Backoff::exponential().with_factor(0.5);
 /// # let _ = SHRINKING;
@@ -137,7 +137,8 @@ impl Backoff {
         Self { custom: Some(delay), ..Self::exponential() }
     }
 
-    /// Sets the delay before the first retry. One above the cap is capped.
+    /// Sets the delay before the first retry. One above the cap is capped; a
+    /// [`custom`](Self::custom) backoff does not use it.
     ///
     /// ```
     /// # use retry_ext::Backoff;
@@ -149,7 +150,8 @@ impl Backoff {
         Self { initial_delay, ..self }
     }
 
-    /// Sets the factor between one delay and the next: 1 keeps them the same, 2 doubles them.
+    /// Sets the factor between one delay and the next: 1 keeps them the same, 2 doubles them. A
+    /// [`custom`](Self::custom) backoff does not use it.
     ///
     /// # Panics
     ///
@@ -171,7 +173,8 @@ impl Backoff {
         Self { factor, ..self }
     }
 
-    /// Sets what is added to each delay after the first.
+    /// Sets what is added to each delay after the first. A [`custom`](Self::custom) backoff does not
+    /// use it.
     ///
     /// ```
     /// # use retry_ext::Backoff;
@@ -185,7 +188,8 @@ impl Backoff {
     }
 
     /// Sets the cap. No delay is ever above it: not the first, not one drawn by jitter, not one of a
-    /// [`custom`](Self::custom) backoff, not one that a server's hint asks for.
+    /// [`custom`](Self::custom) backoff, and not one that a server asks for: a
+    /// [`retry_after`](crate::IsTransient::retry_after) above the cap stops the retry.
     ///
     /// ```
     /// # use retry_ext::Backoff;
@@ -370,7 +374,7 @@ impl IntoIterator for &Backoff {
 /// assert_eq!(Backoff::exponential().iter().size_hint(), (usize::MAX, None));
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "iterators are lazy: this one neither waits nor draws before its first `next`"]
+#[must_use = "iterators are lazy: the delays are yielded by `next`, and waiting is yours"]
 pub struct RetryIter {
     backoff: Backoff,
     curve: Curve,

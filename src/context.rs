@@ -17,8 +17,8 @@ use crate::transient::IsTransient;
 #[diagnostic::on_unimplemented(
     message = "`{E}` does not say which of its errors are transient",
     label = "the error type `{E}` does not implement `IsTransient`",
-    note = "for an error type of your own: `impl retry_ext::IsTransient for {E} {{ fn is_transient(&self) -> bool {{ .. }} }}`",
-    note = "for somebody else's: put `.retry_if(|error| ..)` before `.retry_with(policy)`"
+    note = "for somebody else's error type: put `.retry_if(|error| ..)` before `.retry_with(policy)`",
+    note = "for one of your own: `impl retry_ext::IsTransient for {E} {{ fn is_transient(&self) -> bool {{ .. }} }}`"
 )]
 #[expect(unnameable_types, reason = "sealed: a bound of the chain, implemented here alone")]
 pub trait Classify<E> {

@@ -20,7 +20,7 @@ use crate::transient::IsTransient;
 /// ```
 ///
 /// It is [never transient](#impl-IsTransient-for-RetryError<E>): a retry around a retry does not
-/// multiply the calls.
+/// multiply the calls, as long as the `RetryError` itself is passed on.
 ///
 /// It takes the memory of one error, however many attempts there were. It is a
 /// [`std::error::Error`] where `E` is one; around what is not, such as `anyhow::Error` or a
@@ -52,7 +52,8 @@ impl<E> RetryError<E> {
         &self.error
     }
 
-    /// Gives the error of the last attempt back.
+    /// Gives the error of the last attempt back. It is as transient as it was: a retry further out
+    /// would try it again.
     ///
     /// ```
     /// # use retry_ext::{RetryError, RetryExt, RetryPolicy};

@@ -50,8 +50,20 @@ pub struct RetryEvent<'a, E> {
 
 impl<E> fmt::Display for RetryEvent<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { attempt, max_attempts, delay, .. } = self;
-        write!(f, "attempt {attempt} of {max_attempts} failed, retrying in {delay:?}")
+        let attempt = AttemptOf(self.attempt, self.max_attempts);
+        write!(f, "{attempt} failed, retrying in {:?}", self.delay)
+    }
+}
+
+/// "attempt 1 of 3"; the largest number stands for no limit and is not worth saying.
+struct AttemptOf(u32, u32);
+
+impl fmt::Display for AttemptOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self(attempt, u32::MAX) => write!(f, "attempt {attempt}"),
+            Self(attempt, max_attempts) => write!(f, "attempt {attempt} of {max_attempts}"),
+        }
     }
 }
 
@@ -156,14 +168,12 @@ impl Log<'_> {
 
     #[cold]
     fn write_retry(self, error_type: &str, attempt: u32, delay: Duration) {
-        let max_attempts = self.policy.max_attempts();
+        let attempt_of = AttemptOf(attempt, self.policy.max_attempts());
         self.write(
             Level::Warn,
             attempt,
-            &[("delay", Value::from_debug(&delay)), ("error_type", error_type.into())],
-            format_args!(
-                "{self}: attempt {attempt} of {max_attempts} failed with {error_type}, retrying in {delay:?}"
-            ),
+            &[("delay", delay.as_secs_f64().into()), ("error_type", error_type.into())],
+            format_args!("{self}: {attempt_of} failed with {error_type}, retrying in {delay:?}"),
         );
     }
 
@@ -174,7 +184,7 @@ impl Log<'_> {
             Level::Warn,
             attempt,
             &[
-                ("waited", Value::from_debug(&waited)),
+                ("waited", waited.as_secs_f64().into()),
                 ("reason", Value::from_debug(&reason)),
                 ("error_type", error_type.into()),
             ],
@@ -188,7 +198,7 @@ impl Log<'_> {
         self.write(
             Level::Debug,
             attempt,
-            &[("waited", Value::from_debug(&waited))],
+            &[("waited", waited.as_secs_f64().into())],
             format_args!("{self}: succeeded after {effort}"),
         );
     }
@@ -209,7 +219,7 @@ impl Log<'_> {
             &Record::builder()
                 .level(level)
                 .target(TARGET)
-                .module_path_static(Some(module_path!()))
+                .module_path_static(Some(TARGET))
                 .file_static(Some(self.caller.file()))
                 .line(Some(self.caller.line()))
                 .key_values(&[common.as_slice(), more].as_slice())

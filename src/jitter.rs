@@ -9,8 +9,8 @@ use fastrand::Rng;
 /// How a delay is spread out, so that clients that failed together do not come back together.
 ///
 /// The cap comes first and the draw goes downwards from it: with a nominal delay `v` (already
-/// capped by [`max_delay`](crate::Backoff::max_delay)) a draw is never above `v`, and at the cap the
-/// draws still differ. Each draw is uniform, both ends included, in whole nanoseconds.
+/// capped by [`max_delay`](crate::Backoff::max_delay)) a draw is never above `v`, and where `v` is the
+/// cap the draws still differ. Each draw is uniform, both ends included, in whole nanoseconds.
 ///
 /// | jitter | the delay is drawn from | mean |
 /// |---|---|---|
@@ -22,6 +22,10 @@ use fastrand::Rng;
 /// The formulas are those of Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog,
 /// 2015, with one difference: the cap bounds the range, not the number drawn from it, so that
 /// decorrelated draws do not pile up at the cap.
+///
+/// A server's hint ([`retry_after`](crate::IsTransient::retry_after)) moves the range up to begin at
+/// the hint, and keeps it under the cap: the spread above a hint is that of the nominal delay, and a
+/// hint that is the cap leaves no room for any.
 ///
 /// Take [`Full`](Jitter::Full) when in doubt: it spreads a crowd the widest and finishes with the
 /// fewest calls. [`Equal`](Jitter::Equal) never comes back at once.
@@ -38,7 +42,8 @@ use fastrand::Rng;
 #[non_exhaustive]
 pub enum Jitter {
     /// No jitter: every client waits exactly the nominal delay. The default, because it is
-    /// predictable for a person at a terminal. Choose another for anything that runs more than once.
+    /// predictable for a person at a terminal. Choose another for anything that runs in more than one
+    /// place.
     #[default]
     None,
     /// From zero to the nominal delay.
@@ -48,7 +53,7 @@ pub enum Jitter {
     /// From the initial delay to three times the delay before, capped. The range follows the draws
     /// and not the backoff's curve: factor and increment have no influence. Where the initial delay
     /// is itself at the cap, that range would be a single point; the draw then goes from half the
-    /// cap to the cap.
+    /// cap to the cap. An initial delay of zero stays zero.
     Decorrelated,
 }
 
@@ -95,7 +100,7 @@ impl Range {
     }
 }
 
-/// A generator whose draws no other generator repeats, or the repeatable one of a seed.
+/// A generator of its own for each run, or the repeatable one of a seed.
 #[inline]
 pub(crate) fn generator(seed: Option<u64>) -> Rng {
     Rng::with_seed(seed.unwrap_or_else(fresh_seed))
@@ -109,12 +114,18 @@ fn fresh_seed() -> u64 {
     // Odd, so that different process ids stay different: 2^64 divided by the golden ratio.
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
     thread_local! {
-        static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(process::id()));
+        static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(process_id()));
     }
     let mut rng = Rng::with_seed(STATE.get());
     let seed = rng.u64(..);
     STATE.set(rng.get_seed());
-    seed ^ u64::from(process::id()).wrapping_mul(SPREAD)
+    seed ^ u64::from(process_id()).wrapping_mul(SPREAD)
+}
+
+/// Without processes there are no forks, and asking for the number of one panics.
+#[inline]
+fn process_id() -> u32 {
+    if cfg!(target_family = "wasm") { 0 } else { process::id() }
 }
 
 #[cfg(test)]

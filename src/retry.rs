@@ -77,8 +77,8 @@ pub trait RetryExt<T, E>: FnMut() -> Result<T, E> {
     }
 
     /// Hears of each retry before its wait: once per retry, with the exact delay, and never of the
-    /// last failure or a permanent one, after which there is no retry. A second `on_retry` replaces
-    /// the first.
+    /// last failure or a permanent one, after which there is no retry (unless the sleeper then cancels
+    /// the wait). A second `on_retry` replaces the first.
     ///
     /// ```
     /// use std::io::{Error, ErrorKind};
@@ -103,8 +103,8 @@ pub trait RetryExt<T, E>: FnMut() -> Result<T, E> {
 
     /// Waits in your own way instead of with [`std::thread::sleep`]: not at all in a test, on a
     /// clock of your own, or on a channel that can end the wait. The sleeper returns `()`, or a
-    /// [`ControlFlow`](std::ops::ControlFlow), or a [`SleepOutcome`]. A second `sleep_with` replaces
-    /// the first.
+    /// [`ControlFlow`](std::ops::ControlFlow), or a [`SleepOutcome`]; one that only panics says
+    /// `-> ()`. A second `sleep_with` replaces the first.
     ///
     /// ```
     /// use std::io::{Error, ErrorKind};
@@ -135,7 +135,8 @@ pub trait RetryExt<T, E>: FnMut() -> Result<T, E> {
     }
 
     /// Calls the closure now; while it fails with a transient error and the policy allows it, waits
-    /// and calls it again. The policy may be given by value, by reference or in an `Arc`.
+    /// and calls it again. The policy is a small `Copy` value: give it by value. A reference or an
+    /// `Arc` will do.
     ///
     /// # Errors
     ///
@@ -143,13 +144,13 @@ pub trait RetryExt<T, E>: FnMut() -> Result<T, E> {
     ///
     /// # Panics
     ///
-    /// Not by itself: a panic of the closure passes through.
+    /// Not by itself: a panic of the closure, the predicate, the hook or the sleeper passes through.
     ///
     /// ```
     /// use retry_ext::{RetryExt, RetryPolicy};
     ///
     /// let manifest = (|| std::fs::read_to_string("Cargo.toml")).retry_with(RetryPolicy::new())?;
-    /// assert!(manifest.starts_with("[package]"));
+    /// assert!(manifest.contains("[package]"));
     /// # Ok::<(), retry_ext::RetryError<std::io::Error>>(())
     /// ```
     ///

@@ -50,8 +50,8 @@ use std::time::Duration;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say which of its errors are transient",
     label = "the error type `{Self}` does not implement `IsTransient`",
-    note = "for an error type of your own: `impl retry_ext::IsTransient for {Self} {{ fn is_transient(&self) -> bool {{ .. }} }}`",
-    note = "for somebody else's: put `.retry_if(|error| ..)` before `.retry_with(policy)`"
+    note = "for somebody else's error type: put `.retry_if(|error| ..)` before `.retry_with(policy)`",
+    note = "for one of your own: `impl retry_ext::IsTransient for {Self} {{ fn is_transient(&self) -> bool {{ .. }} }}`"
 )]
 pub trait IsTransient {
     /// Whether another attempt may succeed.
@@ -120,7 +120,7 @@ fn is_out_of_descriptors(_code: i32) -> bool {
 /// | transient | because |
 /// |---|---|
 /// | `ConnectionRefused`, `ConnectionReset`, `ConnectionAborted`, `NotConnected`, `BrokenPipe` | the peer went away or is not up yet |
-/// | `UnexpectedEof` | the peer closed in the middle of an answer |
+/// | `UnexpectedEof` | the peer closed in the middle of an answer (for a truncated file, where it is permanent, say so with `retry_if`) |
 /// | `TimedOut` | the peer was too slow this time |
 /// | `HostUnreachable`, `NetworkUnreachable`, `NetworkDown` | routes come and go |
 /// | `Interrupted`, `WouldBlock` | the call itself asks to be made again |

@@ -134,6 +134,15 @@ fn delays_never_shrink_and_never_pass_the_cap() {
 }
 
 #[test]
+fn the_last_power_of_two_that_64_bits_hold_is_exact_and_the_next_is_the_cap() {
+    let nanosecond = Duration::from_nanos(1);
+    let backoff =
+        Backoff::exponential().with_initial_delay(nanosecond).with_max_delay(Duration::MAX);
+    assert_eq!(backoff.delay(64), Duration::from_nanos(1 << 63));
+    assert_eq!(backoff.delay(65), Duration::MAX);
+}
+
+#[test]
 fn policy_delays_are_one_fewer_than_attempts() {
     for attempts in [1, 2, 3, 10] {
         let delays = RetryPolicy::new().with_max_attempts(attempts).delays();

@@ -102,6 +102,18 @@ fn decorrelated_takes_the_first_delay_of_a_custom_backoff_for_the_initial_one() 
 }
 
 #[test]
+fn both_ends_of_a_range_are_drawn() {
+    let nanosecond = Duration::from_nanos(1);
+    let delays: Vec<Duration> = Backoff::constant(nanosecond)
+        .with_jitter(Jitter::Full)
+        .with_seed(1)
+        .iter()
+        .take(100)
+        .collect();
+    assert!(delays.contains(&Duration::ZERO) && delays.contains(&nanosecond));
+}
+
+#[test]
 fn jitter_around_zero_is_zero() {
     for jitter in [Jitter::None, Jitter::Full, Jitter::Equal, Jitter::Decorrelated] {
         assert!(draws(jitter, Duration::ZERO).iter().all(|&draw| draw == 0.0), "{jitter:?}");

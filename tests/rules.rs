@@ -275,6 +275,27 @@ fn the_order_of_the_chain_does_not_matter_and_the_last_of_a_kind_counts() {
 }
 
 #[test]
+fn the_largest_number_of_attempts_stands_for_no_limit_and_is_not_said() {
+    let mut lines = Vec::new();
+    let mut failures = 1;
+    let result = (|| {
+        failures -= 1;
+        if failures == 0 { Err(ScriptError::Transient(1)) } else { Ok(()) }
+    })
+    .on_retry(|retry| lines.push(retry.to_string()))
+    .sleep_with(|_| ())
+    .retry_with(RetryPolicy::new().with_max_attempts(u32::MAX));
+    assert_eq!((result, lines), (Ok(()), vec!["attempt 1 failed, retrying in 1s".to_owned()]));
+}
+
+#[test]
+fn a_backoff_replaces_all_that_was_set_of_the_delays_before() {
+    let policy = RetryPolicy::new().with_jitter(Jitter::Full).with_max_delay(secs(5));
+    let replaced = policy.with_backoff(Backoff::linear());
+    assert_eq!((replaced.jitter(), replaced.max_delay()), (Jitter::None, secs(60)));
+}
+
+#[test]
 fn events_carry_the_name_and_the_limit() {
     let policy = RetryPolicy::new().with_name("load").with_max_attempts(2);
     let heard = play(policy, &failing(1)).heard;

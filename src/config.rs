@@ -1,0 +1,678 @@
+//! Configuration from files and from the environment.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::jitter::Jitter;
+use crate::policy::RetryPolicy;
+
+/// What people who run a program may set without building it: part of a settings file, or of the
+/// environment. Needs the feature `config`.
+///
+/// Every field is optional. Sources are laid over each other with [`or`](Self::or), field by field,
+/// and [`into_policy`](Self::into_policy) turns the result into a policy, with the defaults of
+/// [`RetryPolicy::new`] for what nobody set.
+///
+/// | key | environment | value | limits |
+/// |---|---|---|---|
+/// | `max_attempts` | `RETRY_MAX_ATTEMPTS` | whole number | 1 to 1000 |
+/// | `backoff_factor` | `RETRY_BACKOFF_FACTOR` | number | 1 to 100 |
+/// | `initial_delay` | `RETRY_INITIAL_DELAY` | duration | 0 to 24 h, at most `max_delay` |
+/// | `max_delay` | `RETRY_MAX_DELAY` | duration | 0 to 24 h |
+/// | `max_elapsed` | `RETRY_MAX_ELAPSED` | duration | 0 to 24 h |
+/// | `jitter` | `RETRY_JITTER` | `none`, `full`, `equal`, `decorrelated` | |
+/// | `log_retries` | `RETRY_LOG` | true or false | |
+///
+/// A duration is a number of seconds (`1.5`) or has units (`250ms`, `1m 30s`; those of the
+/// `humantime` crate). It is read from any self-describing serde format: this YAML, and the like in
+/// TOML and JSON.
+///
+/// ```
+/// use std::time::Duration;
+/// use retry_ext::RetryConfig;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Settings {
+///     #[serde(default)]
+///     retry: RetryConfig,
+/// }
+///
+/// let settings: Settings = serde_saphyr::from_str("
+/// retry:
+///   max_attempts: 3
+///   backoff_factor: 2.0
+///   initial_delay: 1.0
+///   max_delay: 60.0
+///   log_retries: true
+/// ")?;
+/// let from_the_environment = RetryConfig::from_env()?;
+/// let policy = from_the_environment.or(settings.retry).into_policy()?;
+/// assert_eq!(policy.max_attempts(), 3);
+/// assert_eq!(policy.initial_delay(), Duration::from_secs(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A key that does not exist, a value of the wrong type and one outside the limits are errors, where
+/// they are read; no value is silently replaced, and none panics. A key whose value is `null` counts
+/// as not set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, remote = "Self")]
+pub struct RetryConfig {
+    /// How many times the operation is called at most, the first call included.
+    #[serde(deserialize_with = "max_attempts", skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
+    /// The factor between one delay and the next.
+    #[serde(deserialize_with = "backoff_factor", skip_serializing_if = "Option::is_none")]
+    pub backoff_factor: Option<f64>,
+    /// The delay before the first retry.
+    #[serde(
+        deserialize_with = "initial_delay",
+        serialize_with = "shown",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub initial_delay: Option<Duration>,
+    /// The cap of every delay.
+    #[serde(
+        deserialize_with = "max_delay",
+        serialize_with = "shown",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub max_delay: Option<Duration>,
+    /// The deadline, from the start of the first attempt.
+    #[serde(
+        deserialize_with = "max_elapsed",
+        serialize_with = "shown",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub max_elapsed: Option<Duration>,
+    /// How delays are spread out.
+    #[serde(
+        deserialize_with = "jitter",
+        serialize_with = "shown",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub jitter: Option<Jitter>,
+    /// Whether retries are logged.
+    #[serde(deserialize_with = "log_retries", skip_serializing_if = "Option::is_none")]
+    pub log_retries: Option<bool>,
+}
+
+/// The environment's names of the keys, after the prefix.
+const VARIABLES: [&str; 7] = [
+    "MAX_ATTEMPTS",
+    "BACKOFF_FACTOR",
+    "INITIAL_DELAY",
+    "MAX_DELAY",
+    "MAX_ELAPSED",
+    "JITTER",
+    "LOG",
+];
+
+impl RetryConfig {
+    /// What the environment sets: `RETRY_MAX_ATTEMPTS`, `RETRY_BACKOFF_FACTOR`,
+    /// `RETRY_INITIAL_DELAY`, `RETRY_MAX_DELAY`, `RETRY_MAX_ELAPSED`, `RETRY_JITTER` and `RETRY_LOG`
+    /// (`true`, `1`, `yes`, `on`, or `false`, `0`, `no`, `off`).
+    ///
+    /// # Errors
+    ///
+    /// The first variable that is empty, not UTF-8, of the wrong type or outside its limits; and any
+    /// other one that begins with `RETRY_`, since a misspelt setting must not go unnoticed.
+    ///
+    /// ```
+    /// use retry_ext::RetryConfig;
+    ///
+    /// let policy = RetryConfig::from_env()?.into_policy()?;
+    /// assert_eq!(policy.max_attempts(), 3); // nothing is set here
+    /// # Ok::<(), retry_ext::ConfigError>(())
+    /// ```
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from_env_prefixed("RETRY_")
+    }
+
+    /// As [`from_env`](Self::from_env), with a prefix of your own in the place of `RETRY_`; the
+    /// underscore at its end may be left out. Choose one that no other variable begins with, such as
+    /// `MYAPP_RETRY_`: those that are not settings are errors. With an empty prefix, where that
+    /// cannot be told, they are not.
+    ///
+    /// # Errors
+    ///
+    /// As for [`from_env`](Self::from_env).
+    ///
+    /// ```
+    /// use retry_ext::RetryConfig;
+    ///
+    /// let config = RetryConfig::from_env_prefixed("MYAPP_RETRY_")?; // MYAPP_RETRY_MAX_ATTEMPTS …
+    /// assert_eq!(config, RetryConfig::default());
+    /// # Ok::<(), retry_ext::ConfigError>(())
+    /// ```
+    pub fn from_env_prefixed(prefix: &str) -> Result<Self, ConfigError> {
+        let underscore = if prefix.is_empty() || prefix.ends_with('_') { "" } else { "_" };
+        let prefix = format!("{prefix}{underscore}");
+        let mut config = Self::default();
+        for (name, value) in env::vars_os() {
+            let Some(name) = name.to_str() else { continue };
+            let Some(key) = name.strip_prefix(&prefix) else { continue };
+            match key {
+                "MAX_ATTEMPTS" => config.max_attempts = Some(variable(name, &value)?),
+                "BACKOFF_FACTOR" => config.backoff_factor = Some(variable(name, &value)?),
+                "INITIAL_DELAY" => config.initial_delay = Some(variable(name, &value)?),
+                "MAX_DELAY" => config.max_delay = Some(variable(name, &value)?),
+                "MAX_ELAPSED" => config.max_elapsed = Some(variable(name, &value)?),
+                "JITTER" => config.jitter = Some(variable(name, &value)?),
+                "LOG" => config.log_retries = Some(variable(name, &value)?),
+                _ if prefix.is_empty() => {}
+                _ => return Err(unknown_variable(name, &prefix)),
+            }
+        }
+        Ok(config)
+    }
+
+    /// Fills what is not set here from `fallback`, field by field. So the order of precedence is the
+    /// order of reading: `in_code.or(environment).or(file)`.
+    ///
+    /// ```
+    /// use retry_ext::{Jitter, RetryConfig};
+    ///
+    /// let environment = RetryConfig { max_attempts: Some(5), ..RetryConfig::default() };
+    /// let file = RetryConfig { max_attempts: Some(2), jitter: Some(Jitter::Full), ..RetryConfig::default() };
+    /// let both = environment.or(file);
+    /// assert_eq!((both.max_attempts, both.jitter), (Some(5), Some(Jitter::Full)));
+    /// ```
+    #[must_use = "`or` returns the filled configuration and leaves both as they were"]
+    pub fn or(self, fallback: Self) -> Self {
+        Self {
+            max_attempts: self.max_attempts.or(fallback.max_attempts),
+            backoff_factor: self.backoff_factor.or(fallback.backoff_factor),
+            initial_delay: self.initial_delay.or(fallback.initial_delay),
+            max_delay: self.max_delay.or(fallback.max_delay),
+            max_elapsed: self.max_elapsed.or(fallback.max_elapsed),
+            jitter: self.jitter.or(fallback.jitter),
+            log_retries: self.log_retries.or(fallback.log_retries),
+        }
+    }
+
+    /// Makes a policy, with the defaults for what is not set. All limits are checked here, also those
+    /// of values that were set in code; it does not panic.
+    ///
+    /// # Errors
+    ///
+    /// The first value outside its limits, and an `initial_delay` above `max_delay`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use retry_ext::RetryConfig;
+    ///
+    /// let config = RetryConfig { initial_delay: Some(Duration::from_secs(90)), ..RetryConfig::default() };
+    /// assert_eq!(
+    ///     config.into_policy().unwrap_err().to_string(),
+    ///     "retry configuration, initial_delay: `1m 30s` is not allowed; use at most max_delay, which is 1m"
+    /// );
+    /// ```
+    pub fn into_policy(self) -> Result<RetryPolicy, ConfigError> {
+        let mut policy = RetryPolicy::new();
+        if let Some(max_attempts) = checked("max_attempts", self.max_attempts)? {
+            policy = policy.with_max_attempts(max_attempts);
+        }
+        if let Some(factor) = checked("backoff_factor", self.backoff_factor)? {
+            policy = policy.with_factor(factor);
+        }
+        if let Some(initial_delay) = checked("initial_delay", self.initial_delay)? {
+            policy = policy.with_initial_delay(initial_delay);
+        }
+        if let Some(max_delay) = checked("max_delay", self.max_delay)? {
+            policy = policy.with_max_delay(max_delay);
+        }
+        if let Some(max_elapsed) = checked("max_elapsed", self.max_elapsed)? {
+            policy = policy.with_max_elapsed(max_elapsed);
+        }
+        if let Some(jitter) = self.jitter {
+            policy = policy.with_jitter(jitter);
+        }
+        if let Some(log_retries) = self.log_retries {
+            policy = policy.with_logging(log_retries);
+        }
+        let (initial_delay, max_delay) = (policy.initial_delay(), policy.max_delay());
+        if initial_delay > max_delay {
+            let allowed = format!("at most max_delay, which is {}", max_delay.show());
+            return Err(ConfigError {
+                origin: CONFIGURATION,
+                key: "initial_delay".into(),
+                value: Some(initial_delay.show()),
+                allowed,
+            });
+        }
+        Ok(policy)
+    }
+}
+
+/// [`RetryConfig::into_policy`].
+impl TryFrom<RetryConfig> for RetryPolicy {
+    type Error = ConfigError;
+
+    fn try_from(config: RetryConfig) -> Result<Self, ConfigError> {
+        config.into_policy()
+    }
+}
+
+/// A value that a configuration does not allow: where it came from, what it is, and what is allowed.
+///
+/// What is wrong in a file is told by the error of the file's format, in the same words, with the
+/// place in the file.
+///
+/// ```
+/// use retry_ext::RetryConfig;
+///
+/// let config = RetryConfig { max_attempts: Some(0), ..RetryConfig::default() };
+/// let error = config.into_policy().unwrap_err();
+/// assert_eq!((error.key(), error.value()), ("max_attempts", Some("0")));
+/// assert_eq!(error.allowed(), "a whole number from 1 to 1000");
+/// assert_eq!(
+///     error.to_string(),
+///     "retry configuration, max_attempts: `0` is not allowed; use a whole number from 1 to 1000"
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{origin}{key}: {}", Complaint::new(.value.as_deref(), .allowed))]
+pub struct ConfigError {
+    origin: &'static str,
+    key: String,
+    value: Option<String>,
+    allowed: String,
+}
+
+impl ConfigError {
+    /// The key, or the name of the environment variable.
+    ///
+    /// ```
+    /// # use retry_ext::RetryConfig;
+    /// let config = RetryConfig { backoff_factor: Some(0.5), ..RetryConfig::default() };
+    /// assert_eq!(config.into_policy().unwrap_err().key(), "backoff_factor");
+    /// ```
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The value that is not allowed; `None` where it is the key that does not exist. The value of an
+    /// unknown variable is not repeated: it may be a secret of somebody else's.
+    ///
+    /// ```
+    /// # use retry_ext::RetryConfig;
+    /// let config = RetryConfig { backoff_factor: Some(f64::NAN), ..RetryConfig::default() };
+    /// assert_eq!(config.into_policy().unwrap_err().value(), Some("NaN"));
+    /// ```
+    #[must_use]
+    pub fn value(&self) -> Option<&str> {
+        self.value.as_deref()
+    }
+
+    /// What is allowed in its place.
+    ///
+    /// ```
+    /// # use retry_ext::RetryConfig;
+    /// let config = RetryConfig { backoff_factor: Some(0.5), ..RetryConfig::default() };
+    /// assert_eq!(config.into_policy().unwrap_err().allowed(), "a number from 1 to 100");
+    /// ```
+    #[must_use]
+    pub fn allowed(&self) -> &str {
+        &self.allowed
+    }
+}
+
+const CONFIGURATION: &str = "retry configuration, ";
+const ENVIRONMENT: &str = "environment variable ";
+
+/// The words that every source has for a value that is not allowed.
+struct Complaint<'a> {
+    value: Option<&'a str>,
+    allowed: &'a str,
+}
+
+impl<'a> Complaint<'a> {
+    fn new(value: Option<&'a str>, allowed: &'a str) -> Self {
+        Self { value, allowed }
+    }
+}
+
+impl fmt::Display for Complaint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.value {
+            Some(value) => write!(f, "`{value}` is not allowed; use {}", self.allowed),
+            None => write!(f, "there is no such setting; use {}", self.allowed),
+        }
+    }
+}
+
+/// A type of value: how it is written in the environment and in files, and its limits.
+trait Setting: Copy {
+    const ALLOWED: &'static str;
+
+    fn from_text(text: &str) -> Option<Self>;
+    fn from_raw(raw: &Raw) -> Option<Self>;
+    fn is_within_limits(&self) -> bool;
+    fn show(&self) -> String;
+}
+
+impl Setting for u32 {
+    const ALLOWED: &'static str = "a whole number from 1 to 1000";
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn from_raw(raw: &Raw) -> Option<Self> {
+        match raw {
+            Raw::Integer(number) => Self::try_from(*number).ok(),
+            _ => None,
+        }
+    }
+
+    fn is_within_limits(&self) -> bool {
+        (1..=1000).contains(self)
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for f64 {
+    const ALLOWED: &'static str = "a number from 1 to 100";
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "what is within the limits is exact")]
+    fn from_raw(raw: &Raw) -> Option<Self> {
+        match raw {
+            Raw::Integer(number) => Some(*number as Self),
+            Raw::Float(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    fn is_within_limits(&self) -> bool {
+        // No range contains NaN.
+        (1.0..=100.0).contains(self)
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for Duration {
+    const ALLOWED: &'static str =
+        "seconds (1.5) or a duration with units (250ms, 1m 30s), from 0 to 24h";
+
+    fn from_text(text: &str) -> Option<Self> {
+        match text.parse() {
+            Ok(seconds) => Self::try_from_secs_f64(seconds).ok(),
+            Err(_) => humantime::parse_duration(text).ok(),
+        }
+    }
+
+    fn from_raw(raw: &Raw) -> Option<Self> {
+        match raw {
+            Raw::Integer(seconds) => u64::try_from(*seconds).ok().map(Self::from_secs),
+            Raw::Float(seconds) => Self::try_from_secs_f64(*seconds).ok(),
+            Raw::Text(text) => Self::from_text(text.trim()),
+            _ => None,
+        }
+    }
+
+    fn is_within_limits(&self) -> bool {
+        *self <= Self::from_secs(24 * 60 * 60)
+    }
+
+    fn show(&self) -> String {
+        humantime::format_duration(*self).to_string()
+    }
+}
+
+const JITTERS: [(&str, Jitter); 4] = [
+    ("none", Jitter::None),
+    ("full", Jitter::Full),
+    ("equal", Jitter::Equal),
+    ("decorrelated", Jitter::Decorrelated),
+];
+
+impl Setting for Jitter {
+    const ALLOWED: &'static str = "none, full, equal or decorrelated";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let known = JITTERS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+        known.map(|(_, jitter)| *jitter)
+    }
+
+    fn from_raw(raw: &Raw) -> Option<Self> {
+        match raw {
+            Raw::Text(text) => Self::from_text(text),
+            _ => None,
+        }
+    }
+
+    fn is_within_limits(&self) -> bool {
+        true
+    }
+
+    fn show(&self) -> String {
+        let known = JITTERS.iter().find(|(_, jitter)| jitter == self);
+        known.map_or_else(String::new, |(name, _)| (*name).to_owned())
+    }
+}
+
+impl Setting for bool {
+    const ALLOWED: &'static str = "true or false";
+
+    fn from_text(text: &str) -> Option<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => Some(true),
+            "false" | "0" | "no" | "off" => Some(false),
+            _ => None,
+        }
+    }
+
+    fn from_raw(raw: &Raw) -> Option<Self> {
+        match raw {
+            Raw::Bool(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    fn is_within_limits(&self) -> bool {
+        true
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// A value that was set, checked, from whatever source.
+fn checked<T: Setting>(key: &str, value: Option<T>) -> Result<Option<T>, ConfigError> {
+    match value {
+        Some(value) if !value.is_within_limits() => Err(ConfigError {
+            origin: CONFIGURATION,
+            key: key.into(),
+            value: Some(value.show()),
+            allowed: T::ALLOWED.into(),
+        }),
+        value => Ok(value),
+    }
+}
+
+fn variable<T: Setting>(name: &str, value: &OsStr) -> Result<T, ConfigError> {
+    let read = value.to_str().and_then(|text| T::from_text(text.trim()));
+    read.filter(T::is_within_limits).ok_or_else(|| ConfigError {
+        origin: ENVIRONMENT,
+        key: name.into(),
+        value: Some(value.to_string_lossy().into_owned()),
+        allowed: T::ALLOWED.into(),
+    })
+}
+
+fn unknown_variable(name: &str, prefix: &str) -> ConfigError {
+    let known = VARIABLES.map(|key| format!("{prefix}{key}")).join(", ");
+    ConfigError {
+        origin: ENVIRONMENT,
+        key: name.into(),
+        value: None,
+        allowed: format!("one of {known}"),
+    }
+}
+
+/// A value in a file, before anybody says what it should be: so that an error can repeat it.
+enum Raw {
+    Nothing,
+    Bool(bool),
+    Integer(i128),
+    Float(f64),
+    Text(String),
+    List,
+    Map,
+}
+
+impl fmt::Display for Raw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("null"),
+            Self::Bool(value) => value.fmt(f),
+            Self::Integer(number) => number.fmt(f),
+            Self::Float(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+            Self::List => f.write_str("a list"),
+            Self::Map => f.write_str("a table"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
+        Ok(Raw::Bool(value))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Raw, E> {
+        Ok(Raw::Integer(number.into()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Raw, E> {
+        Ok(Raw::Integer(number.into()))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Raw, E> {
+        Ok(Raw::Float(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Raw, E> {
+        Ok(Raw::Text(text.to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Nothing)
+    }
+
+    fn visit_none<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Nothing)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, value: D) -> Result<Raw, D::Error> {
+        Raw::deserialize(value)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Raw, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Raw::List)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Raw::Map)
+    }
+}
+
+/// What the derived code would also do is to take a list for the fields in their order: an empty one
+/// would then pass for a configuration.
+impl<'de> Deserialize<'de> for RetryConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = RetryConfig;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of retry settings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RetryConfig, A::Error> {
+                RetryConfig::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer.deserialize_map(Keys)
+    }
+}
+
+impl Serialize for RetryConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+fn setting<'de, T: Setting, D: Deserializer<'de>>(
+    key: &str,
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let raw = Raw::deserialize(deserializer)?;
+    if let Raw::Nothing = raw {
+        return Ok(None);
+    }
+    let value = T::from_raw(&raw).filter(T::is_within_limits);
+    value.map(Some).ok_or_else(|| {
+        let raw = raw.to_string();
+        D::Error::custom(format_args!("{key}: {}", Complaint::new(Some(&raw), T::ALLOWED)))
+    })
+}
+
+macro_rules! fields {
+    ($($key:ident: $type:ty),*) => {$(
+        fn $key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<$type>, D::Error> {
+            setting(stringify!($key), deserializer)
+        }
+    )*};
+}
+
+fields!(
+    max_attempts: u32,
+    backoff_factor: f64,
+    initial_delay: Duration,
+    max_delay: Duration,
+    max_elapsed: Duration,
+    jitter: Jitter,
+    log_retries: bool
+);
+
+/// Durations with units and jitters by name, as they are read.
+#[expect(clippy::ref_option, reason = "serde's signature")]
+fn shown<T: Setting, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.map(|value| value.show()).serialize(serializer)
+}

@@ -1,0 +1,387 @@
+//! `RetryConfig`: files, environment, precedence, and every way to get it wrong.
+
+mod common;
+
+use std::process::Command;
+use std::time::Duration;
+
+use common::{ms, secs};
+use retry_ext::{Jitter, RetryConfig, RetryPolicy};
+
+#[derive(Debug, serde::Deserialize)]
+struct Settings {
+    retry: RetryConfig,
+}
+
+fn toml(text: &str) -> Result<RetryConfig, String> {
+    toml::from_str(text).map_err(|error| error.to_string())
+}
+
+fn json(text: &str) -> Result<RetryConfig, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+fn yaml(text: &str) -> Result<RetryConfig, String> {
+    let settings: Result<Settings, _> = serde_saphyr::from_str(text);
+    settings.map(|settings| settings.retry).map_err(|error| error.to_string())
+}
+
+const EVERYTHING: RetryConfig = RetryConfig {
+    max_attempts: Some(7),
+    backoff_factor: Some(1.5),
+    initial_delay: Some(Duration::from_millis(250)),
+    max_delay: Some(Duration::from_secs(90)),
+    max_elapsed: Some(Duration::from_secs(3_600)),
+    jitter: Some(Jitter::Equal),
+    log_retries: Some(false),
+};
+
+#[test]
+fn the_yaml_of_the_specification_works_unchanged() {
+    let settings: Settings = serde_saphyr::from_str(
+        "retry:\n  max_attempts: 3\n  backoff_factor: 2.0\n  initial_delay: 1.0\n  max_delay: 60.0\n  log_retries: true\n",
+    )
+    .expect("it is the specification's own");
+    let policy = settings.retry.into_policy().expect("the defaults");
+    assert_eq!(policy.max_attempts(), 3);
+    assert!(policy.delays().eq([secs(1), secs(2)]));
+    assert_eq!((policy.max_delay(), policy.logging()), (secs(60), true));
+}
+
+#[test]
+fn every_key_is_read_from_yaml_toml_and_json() {
+    let yaml = yaml(
+        "retry:\n  max_attempts: 7\n  backoff_factor: 1.5\n  initial_delay: 250ms\n  max_delay: 1m 30s\n  max_elapsed: 3600\n  jitter: equal\n  log_retries: false\n",
+    );
+    let toml = toml(
+        "max_attempts = 7\nbackoff_factor = 1.5\ninitial_delay = 0.25\nmax_delay = '1m 30s'\nmax_elapsed = '1h'\njitter = 'Equal'\nlog_retries = false\n",
+    );
+    let json = json(
+        r#"{"max_attempts":7,"backoff_factor":1.5,"initial_delay":"250ms","max_delay":90,"max_elapsed":"3600.0","jitter":"EQUAL","log_retries":false}"#,
+    );
+    for (format, config) in [("yaml", yaml), ("toml", toml), ("json", json)] {
+        assert_eq!(config, Ok(EVERYTHING), "{format}");
+    }
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let json = serde_json::to_string(&EVERYTHING).expect("it serializes");
+    assert_eq!(
+        json,
+        r#"{"max_attempts":7,"backoff_factor":1.5,"initial_delay":"250ms","max_delay":"1m 30s","max_elapsed":"1h","jitter":"equal","log_retries":false}"#
+    );
+    assert_eq!(serde_json::from_str::<RetryConfig>(&json).expect("its own"), EVERYTHING);
+    let toml = toml::to_string(&EVERYTHING).expect("it serializes");
+    assert_eq!(toml::from_str::<RetryConfig>(&toml).expect("its own"), EVERYTHING);
+    assert_eq!(serde_json::to_string(&RetryConfig::default()).expect("it serializes"), "{}");
+}
+
+#[test]
+fn missing_keys_and_null_are_not_set() {
+    assert_eq!(toml(""), Ok(RetryConfig::default()));
+    assert_eq!(json("{}"), Ok(RetryConfig::default()));
+    assert_eq!(json(r#"{"max_attempts":null,"max_delay":null}"#), Ok(RetryConfig::default()));
+    let policy = RetryConfig::default().into_policy().expect("the defaults");
+    assert_eq!((policy.max_attempts(), policy.max_elapsed()), (3, None));
+    assert!(policy.delays().eq(RetryPolicy::new().delays()));
+}
+
+#[test]
+fn a_policy_has_every_value() {
+    let policy = RetryPolicy::try_from(EVERYTHING).expect("all within their limits");
+    assert_eq!(policy.max_attempts(), 7);
+    assert!((policy.factor() - 1.5).abs() < f64::EPSILON);
+    assert_eq!((policy.initial_delay(), policy.max_delay()), (ms(250), secs(90)));
+    assert_eq!(policy.max_elapsed(), Some(secs(3_600)));
+    assert_eq!((policy.jitter(), policy.logging()), (Jitter::Equal, false));
+}
+
+#[test]
+fn precedence_is_per_field_code_then_environment_then_file_then_default() {
+    let code = RetryConfig { max_attempts: Some(9), ..RetryConfig::default() };
+    let environment =
+        RetryConfig { max_attempts: Some(8), max_delay: Some(secs(8)), ..RetryConfig::default() };
+    let file = EVERYTHING;
+    let all = code.or(environment).or(file);
+    let expected = RetryConfig { max_attempts: Some(9), max_delay: Some(secs(8)), ..file };
+    assert_eq!(all, expected);
+    assert_eq!(RetryConfig::default().or(EVERYTHING), EVERYTHING);
+    assert_eq!(EVERYTHING.or(RetryConfig::default()), EVERYTHING);
+    let mut other = EVERYTHING;
+    other.log_retries = Some(true);
+    other.jitter = Some(Jitter::None);
+    assert_eq!(EVERYTHING.or(other), EVERYTHING);
+}
+
+#[test]
+fn the_limits_themselves_are_allowed() {
+    for (key, values) in [
+        ("max_attempts", &["1", "1000"][..]),
+        ("backoff_factor", &["1", "1.0", "100", "100.0"]),
+        ("initial_delay", &["0", "0.0", "'0s'", "60", "'60s'"]),
+        ("max_delay", &["1", "86400", "86400.0", "'24h'", "'1day'", "'1d'"]),
+        ("max_elapsed", &["0", "86400", "'24h'"]),
+    ] {
+        for value in values {
+            let config = toml(&format!("{key} = {value}")).expect("within the limits");
+            assert!(config.into_policy().is_ok(), "{key} = {value}");
+        }
+    }
+}
+
+const ATTEMPTS: &str = "a whole number from 1 to 1000";
+const FACTOR: &str = "a number from 1 to 100";
+const DURATION: &str = "seconds (1.5) or a duration with units (250ms, 1m 30s), from 0 to 24h";
+const JITTER: &str = "none, full, equal or decorrelated";
+const BOOL: &str = "true or false";
+
+#[test]
+fn wrong_values_in_toml_are_errors_that_name_key_value_and_what_is_allowed() {
+    for (key, value, shown, allowed) in [
+        ("max_attempts", "0", "0", ATTEMPTS),
+        ("max_attempts", "-1", "-1", ATTEMPTS),
+        ("max_attempts", "1001", "1001", ATTEMPTS),
+        ("max_attempts", "4294967299", "4294967299", ATTEMPTS),
+        ("max_attempts", "3.0", "3", ATTEMPTS),
+        ("max_attempts", "'3'", "3", ATTEMPTS),
+        ("max_attempts", "'three'", "three", ATTEMPTS),
+        ("max_attempts", "true", "true", ATTEMPTS),
+        ("max_attempts", "[3]", "a list", ATTEMPTS),
+        ("max_attempts", "{ is = 3 }", "a table", ATTEMPTS),
+        ("backoff_factor", "0.99", "0.99", FACTOR),
+        ("backoff_factor", "0", "0", FACTOR),
+        ("backoff_factor", "-2.0", "-2", FACTOR),
+        ("backoff_factor", "100.5", "100.5", FACTOR),
+        ("backoff_factor", "nan", "NaN", FACTOR),
+        ("backoff_factor", "inf", "inf", FACTOR),
+        ("backoff_factor", "-inf", "-inf", FACTOR),
+        ("backoff_factor", "'2'", "2", FACTOR),
+        ("initial_delay", "-1", "-1", DURATION),
+        ("initial_delay", "-0.5", "-0.5", DURATION),
+        ("initial_delay", "nan", "NaN", DURATION),
+        ("initial_delay", "inf", "inf", DURATION),
+        ("initial_delay", "1e300", "1", DURATION),
+        ("initial_delay", "'soon'", "soon", DURATION),
+        ("initial_delay", "''", "", DURATION),
+        ("initial_delay", "'10 parsecs'", "10 parsecs", DURATION),
+        ("initial_delay", "false", "false", DURATION),
+        ("max_delay", "86401", "86401", DURATION),
+        ("max_delay", "'1M'", "1M", DURATION),
+        ("max_delay", "'-5s'", "-5s", DURATION),
+        ("max_delay", "9223372036854775807", "9223372036854775807", DURATION),
+        ("max_elapsed", "'25h'", "25h", DURATION),
+        ("max_elapsed", "'infinity'", "infinity", DURATION),
+        ("jitter", "'fullish'", "fullish", JITTER),
+        ("jitter", "''", "", JITTER),
+        ("jitter", "true", "true", JITTER),
+        ("log_retries", "'true'", "true", BOOL),
+        ("log_retries", "1", "1", BOOL),
+    ] {
+        let text = toml(&format!("{key} = {value}")).expect_err("not allowed");
+        let start = format!("{key}: `{shown}");
+        let end = format!("` is not allowed; use {allowed}");
+        assert!(text.contains(&start) && text.contains(&end), "{key} = {value} says:\n{text}");
+        assert!(text.contains("line 1"), "{key} = {value} does not say where:\n{text}");
+    }
+}
+
+#[test]
+fn misspelt_and_repeated_keys_are_errors_in_every_format() {
+    for text in [
+        toml("max_attempt = 3").expect_err("misspelt"),
+        json(r#"{"max_attempt": 3}"#).expect_err("misspelt"),
+        yaml("retry:\n  max_attempt: 3\n").expect_err("misspelt"),
+    ] {
+        assert!(text.contains("max_attempt") && text.contains("log_retries"), "{text}");
+    }
+    assert!(json(r#"{"jitter": "full", "jitter": "none"}"#).expect_err("twice").contains("jitter"));
+    assert!(toml("jitter = 'full'\njitter = 'none'").is_err());
+    for wrong in ["[]", "[3]", "3", "null", "\"full\""] {
+        let text = json(wrong).expect_err("no table");
+        assert!(text.contains("expected a table of retry settings"), "{wrong} says: {text}");
+    }
+}
+
+#[test]
+fn wrong_values_in_json_and_yaml_say_the_same() {
+    let expected = "max_attempts: `0` is not allowed; use a whole number from 1 to 1000";
+    assert!(json(r#"{"max_attempts": 0}"#).expect_err("zero").starts_with(expected));
+    let text = yaml("retry:\n  max_attempts: 0\n").expect_err("zero");
+    assert!(text.contains(expected), "{text}");
+    // The reader of YAML refuses it by itself.
+    assert!(yaml("retry:\n  backoff_factor: .nan\n").expect_err("not a number").contains(".nan"));
+    let text = yaml("retry:\n  max_delay: soon\n").expect_err("no duration");
+    assert!(text.contains("max_delay: `soon` is not allowed"), "{text}");
+}
+
+#[test]
+fn wrong_values_in_code_are_errors_of_into_policy() {
+    let nothing = RetryConfig::default();
+    for (config, text) in [
+        (
+            RetryConfig { max_attempts: Some(0), ..nothing },
+            "max_attempts: `0` is not allowed; use a whole number from 1 to 1000",
+        ),
+        (
+            RetryConfig { max_attempts: Some(u32::MAX), ..nothing },
+            "max_attempts: `4294967295` is not allowed; use a whole number from 1 to 1000",
+        ),
+        (
+            RetryConfig { backoff_factor: Some(f64::NAN), ..nothing },
+            "backoff_factor: `NaN` is not allowed; use a number from 1 to 100",
+        ),
+        (
+            RetryConfig { backoff_factor: Some(f64::NEG_INFINITY), ..nothing },
+            "backoff_factor: `-inf` is not allowed; use a number from 1 to 100",
+        ),
+        (
+            RetryConfig { max_delay: Some(secs(86_401)), ..nothing },
+            "max_delay: `1day 1s` is not allowed; use seconds (1.5) or a duration with units (250ms, 1m 30s), from 0 to 24h",
+        ),
+        (
+            RetryConfig { initial_delay: Some(secs(61)), ..nothing },
+            "initial_delay: `1m 1s` is not allowed; use at most max_delay, which is 1m",
+        ),
+        (
+            RetryConfig { initial_delay: Some(secs(2)), max_delay: Some(secs(1)), ..nothing },
+            "initial_delay: `2s` is not allowed; use at most max_delay, which is 1s",
+        ),
+        (
+            RetryConfig { max_delay: Some(ms(900)), ..nothing },
+            "initial_delay: `1s` is not allowed; use at most max_delay, which is 900ms",
+        ),
+    ] {
+        let error = config.into_policy().expect_err("not allowed");
+        assert_eq!(error.to_string(), format!("retry configuration, {text}"));
+    }
+    assert!(RetryConfig { max_elapsed: Some(Duration::MAX), ..nothing }.into_policy().is_err());
+}
+
+/// Runs `in_the_environment` in a process of its own, with these variables, and returns what it says.
+fn environment(prefix: &str, variables: &[(&str, &std::ffi::OsStr)]) -> String {
+    let output = Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "in_the_environment", "--nocapture"])
+        .env_clear()
+        .env("CONFIG_TEST_PREFIX", prefix)
+        .envs(variables.iter().copied())
+        .output()
+        .expect("this test runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let (_, answer) = text.split_once("answer: ").expect("an answer");
+    answer.lines().next().expect("a line").to_owned()
+}
+
+#[test]
+fn in_the_environment() {
+    let Some(prefix) = std::env::var("CONFIG_TEST_PREFIX").ok() else { return };
+    let config = match prefix.as_str() {
+        "default" => RetryConfig::from_env(),
+        prefix => RetryConfig::from_env_prefixed(prefix),
+    };
+    match config {
+        Ok(config) => {
+            println!("answer: {}", serde_json::to_string(&config).expect("it serializes"));
+        }
+        Err(error) => println!("answer: {error}"),
+    }
+}
+
+fn with(variables: &[(&str, &str)]) -> String {
+    let variables: Vec<_> =
+        variables.iter().map(|(name, value)| (*name, std::ffi::OsStr::new(*value))).collect();
+    environment("default", &variables)
+}
+
+#[test]
+fn every_variable_is_read() {
+    let answer = with(&[
+        ("RETRY_MAX_ATTEMPTS", "7"),
+        ("RETRY_BACKOFF_FACTOR", "1.5"),
+        ("RETRY_INITIAL_DELAY", "250ms"),
+        ("RETRY_MAX_DELAY", " 1m 30s "),
+        ("RETRY_MAX_ELAPSED", "3600.0"),
+        ("RETRY_JITTER", "Equal"),
+        ("RETRY_LOG", "off"),
+    ]);
+    assert_eq!(serde_json::from_str::<RetryConfig>(&answer).expect(&answer), EVERYTHING);
+    assert_eq!(with(&[]), "{}");
+    for (text, log) in
+        [("true", true), ("1", true), ("YES", true), ("on", true), ("0", false), ("no", false)]
+    {
+        assert_eq!(with(&[("RETRY_LOG", text)]), format!(r#"{{"log_retries":{log}}}"#));
+    }
+}
+
+#[test]
+fn the_prefix_is_the_callers_with_or_without_its_underscore() {
+    for prefix in ["MYAPP_RETRY_", "MYAPP_RETRY"] {
+        let variables = [
+            ("MYAPP_RETRY_MAX_ATTEMPTS", std::ffi::OsStr::new("7")),
+            ("RETRY_MAX_ATTEMPTS", std::ffi::OsStr::new("8")),
+            ("MYAPP_RETRYING", std::ffi::OsStr::new("x")),
+        ];
+        assert_eq!(environment(prefix, &variables), r#"{"max_attempts":7}"#);
+    }
+    let variables = [("MAX_ATTEMPTS", "4".as_ref()), ("HOME", "x".as_ref())];
+    assert_eq!(environment("", &variables), r#"{"max_attempts":4}"#);
+}
+
+#[test]
+fn wrong_variables_are_errors_that_name_variable_value_and_what_is_allowed() {
+    for (name, value, allowed) in [
+        ("RETRY_MAX_ATTEMPTS", "", ATTEMPTS),
+        ("RETRY_MAX_ATTEMPTS", "0", ATTEMPTS),
+        ("RETRY_MAX_ATTEMPTS", "-3", ATTEMPTS),
+        ("RETRY_MAX_ATTEMPTS", "3.5", ATTEMPTS),
+        ("RETRY_MAX_ATTEMPTS", "three", ATTEMPTS),
+        ("RETRY_MAX_ATTEMPTS", "99999999999999999999", ATTEMPTS),
+        ("RETRY_BACKOFF_FACTOR", "NaN", FACTOR),
+        ("RETRY_BACKOFF_FACTOR", "inf", FACTOR),
+        ("RETRY_BACKOFF_FACTOR", "-inf", FACTOR),
+        ("RETRY_BACKOFF_FACTOR", "0.5", FACTOR),
+        ("RETRY_BACKOFF_FACTOR", "2,0", FACTOR),
+        ("RETRY_BACKOFF_FACTOR", "1e300", FACTOR),
+        ("RETRY_INITIAL_DELAY", "", DURATION),
+        ("RETRY_INITIAL_DELAY", "-1", DURATION),
+        ("RETRY_INITIAL_DELAY", "nan", DURATION),
+        ("RETRY_INITIAL_DELAY", "1 fortnight", DURATION),
+        ("RETRY_MAX_DELAY", "inf", DURATION),
+        ("RETRY_MAX_DELAY", "2 days", DURATION),
+        ("RETRY_MAX_ELAPSED", "1e30", DURATION),
+        ("RETRY_JITTER", "", JITTER),
+        ("RETRY_JITTER", "half", JITTER),
+        ("RETRY_LOG", "", BOOL),
+        ("RETRY_LOG", "maybe", BOOL),
+    ] {
+        assert_eq!(
+            with(&[(name, value)]),
+            format!("environment variable {name}: `{value}` is not allowed; use {allowed}")
+        );
+    }
+}
+
+#[test]
+fn an_unknown_variable_is_an_error_that_does_not_repeat_its_value() {
+    let answer = with(&[("RETRY_MAX_ATTEMPT", "hunter2")]);
+    assert_eq!(
+        answer,
+        "environment variable RETRY_MAX_ATTEMPT: there is no such setting; use one of \
+         RETRY_MAX_ATTEMPTS, RETRY_BACKOFF_FACTOR, RETRY_INITIAL_DELAY, RETRY_MAX_DELAY, \
+         RETRY_MAX_ELAPSED, RETRY_JITTER, RETRY_LOG"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_not_utf8_is_an_error() {
+    use std::os::unix::ffi::OsStrExt;
+    let value = std::ffi::OsStr::from_bytes(b"3\xff");
+    let answer = environment("default", &[("RETRY_MAX_ATTEMPTS", value)]);
+    assert_eq!(
+        answer,
+        "environment variable RETRY_MAX_ATTEMPTS: `3\u{fffd}` is not allowed; use a whole number from 1 to 1000"
+    );
+    // Another variable that is not, and that is none of ours, is not our business.
+    assert_eq!(environment("default", &[("OTHER", value)]), "{}");
+}
