@@ -3,8 +3,6 @@
 use std::iter::FusedIterator;
 use std::time::Duration;
 
-use fastrand::Rng;
-
 use crate::jitter::{self, Jitter, Range};
 
 /// How long to wait before each retry.
@@ -330,7 +328,15 @@ impl Backoff {
     #[inline]
     pub(crate) fn first(&self, left: u32) -> RetryIter {
         let curve = Curve::of(self);
-        RetryIter { walk: Walk::new(self, &curve), curve, backoff: *self, retry: 0, left }
+        // A seed of its own, so that a clone goes on with the same draws.
+        let seed = match self.jitter {
+            Jitter::None => None,
+            Jitter::Full | Jitter::Equal | Jitter::Decorrelated => {
+                Some(self.seed.unwrap_or_else(jitter::fresh_seed))
+            }
+        };
+        let backoff = Self { seed, ..*self };
+        RetryIter { backoff, nominal: curve.first, curve, previous: Brief::ZERO, retry: 0, left }
     }
 }
 
@@ -378,7 +384,9 @@ impl IntoIterator for &Backoff {
 pub struct RetryIter {
     backoff: Backoff,
     curve: Curve,
-    walk: Walk,
+    /// The nominal delay that is next, where it follows from the one before.
+    nominal: u64,
+    previous: Brief,
     retry: u32,
     left: u32,
 }
@@ -397,7 +405,17 @@ impl Iterator for RetryIter {
             self.left = self.left.checked_sub(1)?;
         }
         self.retry = self.retry.saturating_add(1);
-        Some(self.walk.next(&self.backoff, &self.curve, self.retry, Duration::ZERO))
+        let Self { backoff, curve, retry, previous, .. } = self;
+        let wait = match (backoff.jitter, curve.growth) {
+            (Jitter::Decorrelated, _) => curve.decorrelated(backoff.seed, *retry, previous, 0),
+            (jitter, Growth::Whole(factor)) => {
+                let nominal = self.nominal;
+                self.nominal = curve.step(nominal, factor);
+                curve.around(nominal, jitter, backoff.seed, *retry, 0)
+            }
+            (jitter, _) => curve.around(curve.nominal(*retry), jitter, backoff.seed, *retry, 0),
+        };
+        Some(curve.duration(wait, backoff.max_delay))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -495,6 +513,48 @@ impl Curve {
         ((delay + 0.5) as u64).min(self.cap)
     }
 
+    /// What to wait before this retry, at least `floor`. The caller sees to it that the floor is not
+    /// above the cap, and keeps `previous` from one retry to the next.
+    #[inline]
+    pub(crate) fn wait(
+        &self,
+        backoff: &Backoff,
+        retry: u32,
+        previous: &mut Brief,
+        floor: Duration,
+    ) -> Duration {
+        let floor = nanos(floor);
+        let wait = match backoff.jitter {
+            Jitter::Decorrelated => self.decorrelated(backoff.seed, retry, previous, floor),
+            jitter => self.around(self.nominal(retry), jitter, backoff.seed, retry, floor),
+        };
+        self.duration(wait, backoff.max_delay)
+    }
+
+    #[inline]
+    fn around(
+        &self,
+        nominal: u64,
+        jitter: Jitter,
+        seed: Option<u64>,
+        retry: u32,
+        floor: u64,
+    ) -> u64 {
+        if let Jitter::None = jitter {
+            return nominal.max(floor);
+        }
+        Range::around(nominal, jitter).above(floor, self.cap).draw(seed, retry)
+    }
+
+    #[inline]
+    fn decorrelated(&self, seed: Option<u64>, retry: u32, previous: &mut Brief, floor: u64) -> u64 {
+        let before = if retry == 1 { self.first } else { previous.get() };
+        let range = Range::decorrelated(self.first, before, self.cap);
+        let wait = range.above(floor, self.cap).draw(seed, retry);
+        *previous = Brief::of(wait);
+        wait
+    }
+
     /// A time that has reached the cap is the cap itself, even where 64 bits could not hold it.
     #[inline]
     fn duration(&self, nanos: u64, max_delay: Duration) -> Duration {
@@ -526,57 +586,53 @@ fn affine(a: f64, x: f64, b: f64) -> f64 {
     if x == 0.0 { b } else { a * x + b }
 }
 
+/// Nanoseconds in 64 bits; a longer time is all of them set.
 #[inline]
-const fn nanos(duration: Duration) -> u64 {
+pub(crate) const fn nanos(duration: Duration) -> u64 {
     match duration.as_secs().checked_mul(1_000_000_000) {
         Some(nanos) => nanos.saturating_add(duration.subsec_nanos() as u64),
         None => u64::MAX,
     }
 }
 
-/// Where a run of delays stands: what one delay needs to know of those before it.
-#[derive(Clone, Debug)]
-pub(crate) struct Walk {
-    /// With decorrelated jitter the delay before; with a whole factor the nominal delay that is next.
-    cursor: u64,
-    rng: Rng,
-}
+/// The delay before, in 32 bits, to its 26 highest ones: what decorrelated jitter needs of the past,
+/// in a form that keeps a waiting future small. It is rounded down, so that three times it is never
+/// above three times the delay.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Brief(u32);
 
-impl Walk {
+impl Brief {
+    pub(crate) const ZERO: Self = Self(0);
+    const SHIFT_BITS: u32 = 6;
+
     #[inline]
-    pub(crate) fn new(backoff: &Backoff, curve: &Curve) -> Self {
-        let rng = match backoff.jitter {
-            Jitter::None => Rng::with_seed(0),
-            Jitter::Full | Jitter::Equal | Jitter::Decorrelated => jitter::generator(backoff.seed),
-        };
-        Self { cursor: curve.first, rng }
+    #[expect(clippy::cast_possible_truncation, reason = "the shift leaves 26 bits")]
+    fn of(nanos: u64) -> Self {
+        let digits = u32::BITS - Self::SHIFT_BITS;
+        let shift = (u64::BITS - nanos.leading_zeros()).saturating_sub(digits);
+        Self(((nanos >> shift) as u32) << Self::SHIFT_BITS | shift)
     }
 
-    /// The delay before this retry, at least `floor`. The caller sees to it that the floor is not
-    /// above the cap, and that retries come as 1, 2, 3, …
     #[inline]
-    pub(crate) fn next(
-        &mut self,
-        backoff: &Backoff,
-        curve: &Curve,
-        retry: u32,
-        floor: Duration,
-    ) -> Duration {
-        let drawn = if let Jitter::Decorrelated = backoff.jitter {
-            let range = Range::decorrelated(curve.first, self.cursor, curve.cap);
-            self.cursor = range.above(nanos(floor), curve.cap).draw(&mut self.rng);
-            self.cursor
-        } else {
-            let nominal = if let Growth::Whole(factor) = curve.growth {
-                let nominal = self.cursor;
-                self.cursor = curve.step(nominal, factor);
-                nominal
-            } else {
-                curve.nominal(retry)
-            };
-            let range = Range::around(nominal, backoff.jitter).above(nanos(floor), curve.cap);
-            if let Jitter::None = backoff.jitter { range.low } else { range.draw(&mut self.rng) }
-        };
-        curve.duration(drawn, backoff.max_delay)
+    fn get(self) -> u64 {
+        let shift = self.0 & ((1 << Self::SHIFT_BITS) - 1);
+        u64::from(self.0 >> Self::SHIFT_BITS) << shift
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_brief_is_the_number_itself_up_to_26_bits_and_hardly_less_above() {
+        for nanos in [0, 1, 2, 1_000, (1 << 26) - 1] {
+            assert_eq!(Brief::of(nanos).get(), nanos);
+        }
+        for nanos in [1 << 26, (1 << 26) + 1, 60_000_000_000, u64::MAX / 3, u64::MAX - 1, u64::MAX]
+        {
+            let brief = Brief::of(nanos).get();
+            assert!(brief <= nanos && nanos - brief <= nanos >> 25, "{nanos}: {brief}");
+        }
     }
 }

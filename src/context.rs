@@ -1,11 +1,13 @@
 //! The one decision: a failure goes in, "wait this long" or "stop, because" comes out.
 
 use std::any::type_name;
+use std::num::NonZeroI64;
 use std::panic::Location;
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::backoff::{Curve, Walk};
+use crate::backoff::{Brief, Curve, nanos};
 use crate::error::{RetryError, StopReason};
 use crate::event::{Log, RetryEvent};
 use crate::policy::RetryPolicy;
@@ -49,6 +51,53 @@ impl<E, P: FnMut(&E) -> bool> Classify<E> for P {
     #[inline]
     fn retry_after(&self, _error: &E) -> Option<Duration> {
         None
+    }
+}
+
+/// A time on the monotonic clock, in 8 bytes: nanoseconds from a moment of this process, which may lie
+/// in its past or future.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment(NonZeroI64);
+
+impl Moment {
+    pub(crate) fn now() -> Self {
+        Self::of(Instant::now())
+    }
+
+    fn of(instant: Instant) -> Self {
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+        let origin = *ORIGIN.get_or_init(Instant::now);
+        let nanos = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
+        let offset = match instant.checked_duration_since(origin) {
+            Some(after) => nanos(after),
+            None => -nanos(origin.duration_since(instant)),
+        };
+        // The origin itself is told as the nanosecond after it.
+        Self(NonZeroI64::new(offset).unwrap_or(const { NonZeroI64::new(1).unwrap() }))
+    }
+
+    fn since(self, earlier: Self) -> Duration {
+        let nanos = self.0.get().saturating_sub(earlier.0.get());
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+    }
+}
+
+/// A sum of waits in nanoseconds of 64 bits; all of them set stands for more than they hold.
+#[derive(Clone, Copy, Debug)]
+struct Waited(u64);
+
+impl Waited {
+    #[inline]
+    fn and(self, delay: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(delay)))
+    }
+
+    #[inline]
+    const fn get(self) -> Duration {
+        match self.0 {
+            u64::MAX => Duration::MAX,
+            nanos => Duration::from_nanos(nanos),
+        }
     }
 }
 
@@ -103,7 +152,7 @@ pub struct RetryContext {
 
 impl RetryContext {
     pub(crate) fn new(policy: RetryPolicy, caller: &'static Location<'static>) -> Self {
-        let start = policy.max_elapsed().map(|_| Instant::now());
+        let start = policy.max_elapsed().map(|_| Moment::now());
         Self { policy, caller, progress: Progress::new(start) }
     }
 
@@ -133,7 +182,7 @@ impl RetryContext {
     /// ```
     #[must_use]
     pub const fn waited(&self) -> Duration {
-        self.progress.waited
+        self.progress.waited()
     }
 
     /// The running attempt has failed: sleeps until the next one may start, with
@@ -236,13 +285,13 @@ impl RetryContext {
 }
 
 /// Where an operation stands between its first call and its last. It decides and keeps count; it
-/// neither calls the operation nor sleeps.
+/// neither calls the operation nor sleeps. Its 24 bytes are a part of every waiting future.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    walk: Option<Walk>,
-    start: Option<Instant>,
-    waited: Duration,
+    start: Option<Moment>,
+    waited: Waited,
     attempt: u32,
+    previous: Brief,
 }
 
 impl Progress {
@@ -250,8 +299,8 @@ impl Progress {
     /// `None` where nobody knows: it then counts from the first failure. Without a deadline the clock
     /// is not read.
     #[inline]
-    pub(crate) const fn new(start: Option<Instant>) -> Self {
-        Self { walk: None, start, waited: Duration::ZERO, attempt: 1 }
+    pub(crate) const fn new(start: Option<Moment>) -> Self {
+        Self { start, waited: Waited(0), attempt: 1, previous: Brief::ZERO }
     }
 
     /// What to do now that this attempt has failed. Granted, the delay is to be waited and
@@ -267,7 +316,7 @@ impl Progress {
         match decision {
             Ok(delay) => log.retry(type_name::<E>(), self.attempt, delay),
             Err(StopReason::Permanent) => {}
-            Err(reason) => log.gave_up(type_name::<E>(), self.attempt, self.waited, reason),
+            Err(reason) => log.gave_up(type_name::<E>(), self.attempt, self.waited(), reason),
         }
         decision
     }
@@ -300,10 +349,7 @@ impl Progress {
     #[inline]
     fn delay(&mut self, policy: &RetryPolicy, floor: Duration) -> Duration {
         let backoff = &policy.backoff;
-        let curve = Curve::of(backoff);
-        // Not before it is needed: with jitter it takes a seed.
-        let walk = self.walk.get_or_insert_with(|| Walk::new(backoff, &curve));
-        walk.next(backoff, &curve, self.attempt, floor)
+        Curve::of(backoff).wait(backoff, self.attempt, &mut self.previous, floor)
     }
 
     /// The waits asked for count where the clock shows less, so that the rule holds, and can be
@@ -313,8 +359,15 @@ impl Progress {
         let Some(max_elapsed) = policy.max_elapsed() else {
             return false;
         };
-        let clock = self.start.get_or_insert_with(Instant::now).elapsed();
-        clock.max(self.waited).saturating_add(delay) > max_elapsed
+        let now = Moment::now();
+        let clock = now.since(*self.start.get_or_insert(now));
+        clock.max(self.waited()).saturating_add(delay) > max_elapsed
+    }
+
+    /// The sum of the waits so far.
+    #[inline]
+    pub(crate) const fn waited(&self) -> Duration {
+        self.waited.get()
     }
 
     #[inline]
@@ -328,7 +381,7 @@ impl Progress {
             attempt: self.attempt,
             max_attempts: policy.max_attempts(),
             delay,
-            waited: self.waited,
+            waited: self.waited(),
             error,
             name: policy.name(),
         }
@@ -337,14 +390,14 @@ impl Progress {
     /// The delay was waited: the next attempt starts now.
     #[inline]
     pub(crate) fn next_attempt(&mut self, waited: Duration) {
-        self.waited = self.waited.saturating_add(waited);
+        self.waited = self.waited.and(waited);
         self.attempt += 1;
     }
 
     /// There is no next attempt, for a reason that lies outside of this decision.
     #[cold]
     pub(crate) fn stopped<E>(&self, error: E, reason: StopReason, log: Log<'_>) -> RetryError<E> {
-        log.gave_up(type_name::<E>(), self.attempt, self.waited, reason);
+        log.gave_up(type_name::<E>(), self.attempt, self.waited(), reason);
         self.gave_up(error, reason)
     }
 
@@ -352,12 +405,12 @@ impl Progress {
     #[inline]
     pub(crate) fn recovered(&self, log: Log<'_>) {
         if self.attempt > 1 {
-            log.recovered(self.attempt, self.waited);
+            log.recovered(self.attempt, self.waited());
         }
     }
 
     #[inline]
     pub(crate) fn gave_up<E>(&self, error: E, reason: StopReason) -> RetryError<E> {
-        RetryError::new(error, self.attempt, self.waited, reason)
+        RetryError::new(error, self.attempt, self.waited(), reason)
     }
 }

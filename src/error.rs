@@ -79,8 +79,8 @@ impl<E> RetryError<E> {
         self.attempts
     }
 
-    /// The sum of the waits between the attempts, as they were asked for. A wait that was cancelled
-    /// is not in it.
+    /// The sum of the waits between the attempts, as they were asked for; one above 584 years is told
+    /// as [`Duration::MAX`]. A wait that was cancelled is not in it.
     ///
     /// ```
     /// # use retry_ext::{RetryExt, RetryPolicy};

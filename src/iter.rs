@@ -4,9 +4,9 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::panic::Location;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::context::Classify;
+use crate::context::{Classify, Moment};
 use crate::error::RetryError;
 use crate::event::{Notify, RetryEvent, SleepOutcome};
 use crate::policy::RetryPolicy;
@@ -215,7 +215,7 @@ where
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let policy = self.policy.borrow();
-        let start = policy.max_elapsed().map(|_| Instant::now());
+        let start = policy.max_elapsed().map(|_| Moment::now());
         let source = &mut self.chain.operation.0;
         Some(match source.next()? {
             Ok(value) => Ok(value),

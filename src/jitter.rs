@@ -94,25 +94,26 @@ impl Range {
         Self { low: floor, high: floor.saturating_add(spread).min(cap) }
     }
 
+    /// With a seed, draws for this retry what it always draws; without one, what nobody else draws.
     #[inline]
-    pub(crate) fn draw(self, rng: &mut Rng) -> u64 {
-        rng.u64(self.low..=self.high)
+    pub(crate) fn draw(self, seed: Option<u64>, retry: u32) -> u64 {
+        let seed = match seed {
+            // Each retry has a generator of its own, so that a run keeps no random state.
+            Some(seed) => seed.wrapping_add(u64::from(retry).wrapping_mul(SPREAD)),
+            None => fresh_seed(),
+        };
+        Rng::with_seed(seed).u64(self.low..=self.high)
     }
 }
 
-/// A generator of its own for each run, or the repeatable one of a seed.
-#[inline]
-pub(crate) fn generator(seed: Option<u64>) -> Rng {
-    Rng::with_seed(seed.unwrap_or_else(fresh_seed))
-}
+/// Odd, so that different numbers stay different: 2^64 divided by the golden ratio.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Neither fastrand's global generator, which a program may seed with a constant, nor the state of
 /// this thread alone, which a fork copies, may decide when clients come back. Each thread starts
 /// from the system's entropy (std's hash keys); each seed is told apart by the process.
 #[inline]
-fn fresh_seed() -> u64 {
-    // Odd, so that different process ids stay different: 2^64 divided by the golden ratio.
-    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) fn fresh_seed() -> u64 {
     thread_local! {
         static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(process_id()));
     }

@@ -1,5 +1,6 @@
-//! Retries with one verb, [`.retry_with(policy)`](RetryExt::retry_with), on closures and functions
-//! that return a `Result`.
+//! Retries with one verb, `.retry_with(policy)`: on [closures and functions](RetryExt) that return a
+//! `Result`, and on [iterators](RetryIteratorExt) of `Result`s. Blocks that want `?`, `break` or
+//! `&mut` state take the [loop form](RetryContext).
 //!
 //! ```
 //! use retry_ext::{RetryExt, RetryPolicy};
@@ -170,7 +171,123 @@
 //!
 //! A sleeper that returns [`ControlFlow::Break`](std::ops::ControlFlow::Break) ends the retry with
 //! [`StopReason::Cancelled`] and the last error; [`sleep_with`](RetryExt::sleep_with) shows it with a
-//! channel.
+//! channel, and [`RetryContext::delay_after`] the same in a loop.
+//!
+//! ## A fast first retry
+//!
+//! Most short failures are over at once. [`Backoff::custom`] may send the first retry without a wait
+//! and begin the curve at the second:
+//!
+//! ```
+//! use std::time::Duration;
+//! use retry_ext::{Backoff, RetryPolicy};
+//!
+//! fn fast_first(retry: u32) -> Duration {
+//!     Backoff::exponential().delay(retry - 1) // no delay has the number 0
+//! }
+//!
+//! const POLICY: RetryPolicy =
+//!     RetryPolicy::new().with_backoff(Backoff::custom(fast_first)).with_max_attempts(5);
+//!
+//! assert!(POLICY.delays().eq([0, 1, 2, 4].map(Duration::from_secs)));
+//! ```
+//!
+//! ## The number of the attempt inside the closure
+//!
+//! The closure is `FnMut`: it can count.
+//!
+//! ```
+//! use std::io::{Error, ErrorKind};
+//! use retry_ext::{RetryExt, RetryPolicy};
+//!
+//! let mirrors = ["first.example", "second.example", "third.example"];
+//! # let fetch = |mirror: &str| if mirror.starts_with("third") { Ok("page") } else { Err(Error::from(ErrorKind::TimedOut)) };
+//! let mut attempt = 0;
+//! let page = (|| {
+//!     attempt += 1;
+//!     fetch(mirrors[(attempt - 1) % mirrors.len()])
+//! })
+//! # .sleep_with(|_| ())
+//! .retry_with(RetryPolicy::new())?;
+//! assert_eq!((page, attempt), ("page", 3));
+//! # Ok::<(), retry_ext::RetryError<Error>>(())
+//! ```
+//!
+//! ## Poll until something is ready
+//!
+//! "Not yet" is a transient error. A constant backoff polls, a deadline ends it, and the log has no
+//! use for it:
+//!
+//! ```
+//! use std::time::Duration;
+//! use retry_ext::{Backoff, IsTransient, RetryExt, RetryPolicy};
+//!
+//! #[derive(Debug)]
+//! enum JobError { NotYet, Failed }
+//!
+//! impl IsTransient for JobError {
+//!     fn is_transient(&self) -> bool { matches!(self, Self::NotYet) }
+//! }
+//!
+//! const POLL: RetryPolicy = RetryPolicy::new()
+//!     .with_backoff(Backoff::constant(Duration::from_millis(1)))
+//!     .with_max_attempts(u32::MAX)
+//!     .with_max_elapsed(Duration::from_secs(30))
+//!     .with_logging(false);
+//!
+//! # let mut states = ["running", "running", "done"].into_iter();
+//! # let mut state = || states.next().unwrap_or("lost");
+//! let result = (|| match state() {
+//!     "done" => Ok(42),
+//!     "running" => Err(JobError::NotYet),
+//!     _ => Err(JobError::Failed),
+//! })
+//! .retry_with(POLL);
+//! assert_eq!(result.unwrap(), 42);
+//! ```
+//!
+//! ## Around a circuit breaker
+//!
+//! The breaker goes inside, so that it counts every attempt, and its "open" is permanent: once the
+//! circuit is open, nobody waits. Here with the `recloser` crate:
+//!
+//! ```
+//! use std::io::{Error, ErrorKind};
+//! use recloser::{Error as BreakerError, Recloser};
+//! use retry_ext::{RetryExt, RetryPolicy, StopReason};
+//!
+//! let breaker = Recloser::custom().error_rate(0.5).closed_len(2).build();
+//! let mut calls = 0;
+//! let mut fetch = || { calls += 1; Err::<(), _>(Error::from(ErrorKind::TimedOut)) };
+//!
+//! let error = (|| breaker.call(&mut fetch))
+//!     .retry_if(|error| match error {
+//!         BreakerError::Inner(error) => error.kind() == ErrorKind::TimedOut,
+//!         BreakerError::Rejected => false,
+//!     })
+//!     # .sleep_with(|_| ())
+//!     .retry_with(RetryPolicy::new().with_max_attempts(10))
+//!     .unwrap_err();
+//! assert_eq!(error.reason(), StopReason::Permanent);
+//! assert!(matches!(error.error(), BreakerError::Rejected));
+//! assert_eq!((calls, error.attempts()), (3, 4)); // the fourth never reached the server
+//! ```
+//!
+//! ## Five common cases
+//!
+//! Each is an example in the repository to copy from.
+//!
+//! * **A call of an API** (`api_call`): a reset, half a body and a timeout are transient. Give one call
+//!   a timeout in the client, and all of them a deadline in the policy.
+//! * **A rate limit** (`rate_limit`): carry `Retry-After` in the error and return it from
+//!   [`retry_after`](IsTransient::retry_after). [`max_delay`](RetryPolicy::with_max_delay) is the
+//!   longest hint that is worth waiting for.
+//! * **A command** (`retry_command`): an exit code says what is transient, "not found" is not. The
+//!   example is a tool that reads its policy from the environment.
+//! * **A database** (`sqlite_locked` and `postgres_start`, in `examples/database`): a lock, a server
+//!   that starts, a serialization failure. Retry the whole transaction, not its last statement.
+//! * **A locked file** (`locked_file`): [`TryLockError`](std::fs::TryLockError) says itself whether the
+//!   lock is held or the file cannot be locked.
 //!
 //! ## Delays for a loop of your own
 //!
@@ -207,6 +324,14 @@
 //! The same is there as key-values: `operation`, `attempt`, `max_attempts`, and `delay`, or `waited`
 //! and `reason` (times in seconds), and `error_type`. The error's own text is not: a URL with a token in it must not get
 //! into a log because a library retried. Whoever wants it writes it in `on_retry`.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | adds | depends on |
+//! |---|---|---|
+//! | `config` | `RetryConfig`, from files and the environment | `serde`, `humantime` |
 //!
 //! # Mistakes
 //!

@@ -5,9 +5,9 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::context::{Classify, Progress};
+use crate::context::{Classify, Moment, Progress};
 use crate::error::{RetryError, StopReason};
 use crate::event::{Log, Notify, RetryEvent, SleepOutcome};
 use crate::policy::RetryPolicy;
@@ -310,7 +310,7 @@ where
         N: Notify<E>,
         S: Sleep,
     {
-        let start = Some(Instant::now());
+        let start = Some(Moment::now());
         match (self.operation)() {
             Ok(value) => Ok(value),
             Err(error) => {
@@ -342,7 +342,7 @@ impl<C, N, S> Hooks<C, N, S> {
         &mut self,
         mut operation: impl FnMut() -> Option<Result<T, E>>,
         mut error: E,
-        start: Option<Instant>,
+        start: Option<Moment>,
         policy: &RetryPolicy,
         caller: &'static Location<'static>,
     ) -> Result<T, RetryError<E>>

@@ -4,6 +4,10 @@
 use std::process::{Command, Output};
 
 fn run(example: &str, arguments: &[&str]) -> Output {
+    run_with(example, arguments, &[])
+}
+
+fn run_with(example: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO"));
     for proxy in
         ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
@@ -15,6 +19,7 @@ fn run(example: &str, arguments: &[&str]) -> Output {
         .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env_remove("RUST_LOG")
+        .envs(variables.iter().copied())
         .output()
         .expect("cargo runs")
 }
@@ -105,5 +110,128 @@ fn conditional_retry_ends_each_case_as_it_should() {
         "the sum is 42",
     ] {
         assert!(out.contains(part), "{part} is missing in:\n{out}");
+    }
+}
+
+#[test]
+fn api_call_gets_its_story_at_the_fourth_connection() {
+    let output = run("api_call", &[]);
+    let (out, log) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{log}");
+    assert!(out.contains("Once upon a time there was a server that answered."), "{out}");
+    assert!(out.contains("connections: 4"), "{out}");
+    for attempt in 1..=3 {
+        assert!(log.contains(&format!("read the story: attempt {attempt} of 5 failed")), "{log}");
+    }
+}
+
+#[test]
+fn rate_limit_waits_for_the_hints_and_refuses_one_that_is_too_long() {
+    let output = run("rate_limit", &[]);
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{out}");
+    assert!(out.contains("attempt 1 of 4 failed, retrying in 1."), "{out}");
+    assert!(out.contains("here you are, after 3 requests"), "{out}");
+    assert!(
+        out.contains(
+            "another server: gave up after 1 attempt: retry-after longer than the maximum delay"
+        ),
+        "{out}"
+    );
+}
+
+#[test]
+fn locked_file_waits_for_the_other_process() {
+    let output = run("locked_file", &[]);
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{out}");
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.first(), Some(&"the other process says: locked"));
+    assert!(lines.len() > 2, "there was at least one retry: {out}");
+    assert_eq!(lines.last(), Some(&"this process has the lock now"));
+}
+
+#[cfg(unix)]
+mod command {
+    use std::process::Output;
+
+    use super::{run_with, text};
+
+    fn retry_command(arguments: &[&str]) -> Output {
+        run_with("retry_command", arguments, &[("RETRY_INITIAL_DELAY", "1ms")])
+    }
+
+    /// Fails so many times with this exit code, and succeeds then; it counts in a file.
+    fn fails(directory: &tempfile::TempDir, times: u32, code: u8) -> String {
+        let file = directory.path().join("count");
+        let file = file.display();
+        format!("echo call; echo x >> {file}; test $(wc -l < {file}) -gt {times} || exit {code}")
+    }
+
+    #[test]
+    fn fails_twice_and_then_succeeds() {
+        let directory = tempfile::tempdir().expect("a folder");
+        let script = fails(&directory, 2, 75);
+        let output = retry_command(&["--attempts", "5", "--", "sh", "-c", &script]);
+        assert!(output.status.success());
+        assert_eq!(text(&output.stdout), "call\ncall\ncall\n");
+        let log = text(&output.stderr);
+        assert!(log.contains("command: attempt 2 of 5 failed"), "{log}");
+        assert!(log.contains("retrying in 2ms"), "{log}");
+    }
+
+    #[test]
+    fn gives_up_with_the_last_exit_code() {
+        let output = retry_command(&["sh", "-c", "echo call; exit 75"]);
+        assert_eq!(output.status.code(), Some(75));
+        assert_eq!(text(&output.stdout), "call\n".repeat(3));
+    }
+
+    #[test]
+    fn an_exit_code_that_is_not_on_the_list_is_permanent() {
+        let output = retry_command(&["--on", "75,111", "--", "sh", "-c", "echo call; exit 3"]);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(3), "call\n"));
+        let output = retry_command(&["--on", "75,111", "--", "sh", "-c", "echo call; exit 111"]);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(111), "call\ncall\ncall\n"));
+    }
+
+    #[test]
+    fn what_is_not_found_or_cannot_be_run_is_not_retried() {
+        let output = retry_command(&["--attempts", "5", "--", "no-such-command-anywhere"]);
+        assert_eq!(output.status.code(), Some(127));
+        let log = text(&output.stderr);
+        assert!(log.starts_with("retry_command: cannot run no-such-command-anywhere: "), "{log}");
+        assert!(!log.contains("attempt 1"), "{log}");
+        let output =
+            retry_command(&["--attempts", "5", "--", "sh", "-c", "echo call; no-such-command"]);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(127), "call\n"));
+        assert_eq!(retry_command(&["./Cargo.toml"]).status.code(), Some(126));
+    }
+
+    #[test]
+    fn the_option_stands_above_the_environment() {
+        let variables = [("RETRY_MAX_ATTEMPTS", "2"), ("RETRY_INITIAL_DELAY", "1ms")];
+        let fails = ["sh", "-c", "echo call; exit 1"];
+        let output = run_with("retry_command", &fails, &variables);
+        assert_eq!(text(&output.stdout), "call\n".repeat(2));
+        let with_option = [&["--attempts", "4", "--"][..], &fails].concat();
+        let output = run_with("retry_command", &with_option, &variables);
+        assert_eq!(text(&output.stdout), "call\n".repeat(4));
+    }
+
+    #[test]
+    fn wrong_use_is_told_and_runs_nothing() {
+        for (arguments, variable, said) in [
+            (&[][..], "1ms", "there is no command to run"),
+            (&["--attempts", "0", "echo", "ran"], "1ms", "max_attempts: `0` is not allowed"),
+            (&["--attempts", "many", "echo", "ran"], "1ms", "many"),
+            (&["--tries", "3", "echo", "ran"], "1ms", "--tries"),
+            (&["echo", "ran"], "soon", "environment variable RETRY_INITIAL_DELAY: `soon`"),
+        ] {
+            let output = run_with("retry_command", arguments, &[("RETRY_INITIAL_DELAY", variable)]);
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+            assert!(output.stdout.is_empty(), "{arguments:?}");
+            assert!(text(&output.stderr).contains(said), "{arguments:?}");
+        }
     }
 }

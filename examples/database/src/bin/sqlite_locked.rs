@@ -1,0 +1,90 @@
+//! `cargo run -p database-example --bin sqlite_locked`
+//!
+//! Writes to a SQLite file while another process holds its write lock for about 300 ms: the write
+//! is retried until the lock is released.
+
+use std::error::Error;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use database_example::{SqliteError, report};
+use retry_ext::{RetryExt, RetryPolicy};
+use rusqlite::{Connection, TransactionBehavior};
+
+const POLICY: RetryPolicy = RetryPolicy::new()
+    .with_initial_delay(Duration::from_millis(10))
+    .with_max_delay(Duration::from_millis(100))
+    .with_max_attempts(20)
+    .with_max_elapsed(Duration::from_secs(5));
+
+/// SQLite can wait by itself, and `rusqlite` lets it, for up to 5 s. Not here: the retry does it,
+/// which has a deadline, can have jitter, and is heard of.
+fn open(path: &Path) -> Result<Connection, SqliteError> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::ZERO)?;
+    Ok(connection)
+}
+
+/// The whole transaction, so that it can be called again. `Immediate` takes the write lock at once:
+/// a transaction that reads first and then cannot write has to begin anew anyway.
+fn write(connection: &mut Connection, line: &str) -> Result<(), SqliteError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute("insert into lines values (?1)", [line])?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// The other process: takes the lock, says so, keeps it for 300 ms, and writes first.
+fn hold(path: &Path) -> Result<(), Box<dyn Error>> {
+    let mut connection = open(path)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    println!("locked");
+    thread::sleep(Duration::from_millis(300));
+    transaction.execute("insert into lines values ('the other process')", [])?;
+    Ok(transaction.commit()?)
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("example.sqlite");
+    let mut connection = open(&path)?;
+    connection.execute_batch("create table lines (line text)")?;
+
+    let mut other =
+        Command::new(env::current_exe()?).arg("hold").arg(&path).stdout(Stdio::piped()).spawn()?;
+    let said = other.stdout.take().ok_or("the other process has no output")?;
+    BufReader::new(said).read_line(&mut String::new())?;
+    println!("another process holds the write lock");
+
+    let started = Instant::now();
+    let time = || format!("{:5} ms", started.elapsed().as_millis());
+    let written = (|| write(&mut connection, "this process"))
+        .on_retry(|retry| println!("{}  {retry}: {}", time(), retry.error))
+        .retry_with(POLICY);
+    other.wait()?;
+    written?;
+    println!("{}  written", time());
+
+    let mut query = connection.prepare("select line from lines order by rowid")?;
+    let lines: Vec<String> = query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    println!("in the file, in this order: {}", lines.join(", "));
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let mut arguments = env::args_os().skip(1);
+    let result = match (arguments.next(), arguments.next()) {
+        (Some(verb), Some(path)) if verb == "hold" => hold(Path::new(&path)),
+        _ => run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cannot write: {}", report(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}

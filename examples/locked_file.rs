@@ -1,0 +1,52 @@
+//! `cargo run --example locked_file`
+//!
+//! A file that another process has locked: this program starts itself a second time to hold the lock,
+//! and retries until it is released.
+
+use std::error::Error;
+use std::fs::{File, TryLockError};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use std::{env, thread};
+
+use retry_ext::{Backoff, RetryError, RetryExt, RetryPolicy};
+
+const LOCK: RetryPolicy = RetryPolicy::new()
+    .with_backoff(Backoff::constant(Duration::from_millis(50)))
+    .with_max_attempts(u32::MAX)
+    .with_max_elapsed(Duration::from_secs(10));
+
+/// A held lock is transient; a file that cannot be locked at all is not.
+fn lock(file: &File) -> Result<(), RetryError<TryLockError>> {
+    (|| file.try_lock()).on_retry(|retry| println!("  {retry}: {}", retry.error)).retry_with(LOCK)
+}
+
+/// The other process: says that it has the lock, keeps it for a while, and releases it by ending.
+fn hold(path: &Path) -> Result<(), Box<dyn Error>> {
+    let file = File::open(path)?;
+    file.lock()?;
+    println!("locked");
+    io::stdout().flush()?;
+    thread::sleep(Duration::from_millis(300));
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    if let Some(path) = env::args_os().nth(1) {
+        return hold(path.as_ref());
+    }
+    let file = tempfile::NamedTempFile::new()?;
+    let mut other =
+        Command::new(env::current_exe()?).arg(file.path()).stdout(Stdio::piped()).spawn()?;
+    let mut said = String::new();
+    BufReader::new(other.stdout.take().ok_or("no pipe")?).read_line(&mut said)?;
+    println!("the other process says: {}", said.trim());
+
+    lock(file.as_file())?;
+    println!("this process has the lock now");
+    writeln!(file.as_file(), "mine")?;
+    other.wait()?;
+    Ok(())
+}

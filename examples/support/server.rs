@@ -1,0 +1,96 @@
+//! A small HTTP server on loopback that fails in real ways, one connection after another.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each program that has this module uses a part of it"
+)]
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// What happens to one connection.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// It is closed with the request unread, which resets it.
+    Reset,
+    /// It is closed in the middle of the body.
+    HalfABody,
+    /// Nothing is answered for so long.
+    Stall(Duration),
+    /// A whole answer: status line, further header lines, body.
+    Whole(&'static str, Vec<String>, &'static str),
+}
+
+impl Answer {
+    pub fn ok(body: &'static str) -> Self {
+        Self::Whole("200 OK", Vec::new(), body)
+    }
+
+    pub fn too_many_requests(retry_after: impl Into<String>) -> Self {
+        let header = format!("Retry-After: {}", retry_after.into());
+        Self::Whole("429 Too Many Requests", vec![header], "slow down")
+    }
+}
+
+/// The server; it stops answering after its last answer.
+#[derive(Debug)]
+pub struct Server {
+    pub url: String,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Server {
+    pub fn start(answers: Vec<Answer>) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let url = format!("http://{}/", listener.local_addr()?);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&connections);
+        thread::spawn(move || {
+            for (stream, answer) in listener.incoming().zip(answers) {
+                counter.fetch_add(1, Ordering::Relaxed);
+                // Each in a thread of its own: one that stalls must not hold up the next.
+                thread::spawn(move || stream.and_then(|stream| serve(&stream, &answer)));
+            }
+        });
+        Ok(Self { url, connections })
+    }
+
+    /// How many connections were made so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+fn serve(mut stream: &TcpStream, answer: &Answer) -> io::Result<()> {
+    if let Answer::Reset = answer {
+        // Wait for the first byte of the request, and close without reading it.
+        stream.peek(&mut [0])?;
+        return Ok(());
+    }
+    for line in BufReader::new(stream).lines() {
+        if line?.is_empty() {
+            break;
+        }
+    }
+    match answer {
+        Answer::Reset => Ok(()),
+        Answer::HalfABody => {
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nOnce upon")
+        }
+        Answer::Stall(time) => {
+            thread::sleep(*time);
+            Ok(())
+        }
+        Answer::Whole(status, headers, body) => {
+            write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n", body.len())?;
+            for header in headers {
+                write!(stream, "{header}\r\n")?;
+            }
+            write!(stream, "Connection: close\r\n\r\n{body}")
+        }
+    }
+}
