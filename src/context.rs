@@ -61,7 +61,12 @@ pub(crate) struct Moment(NonZeroI64);
 
 impl Moment {
     pub(crate) fn now() -> Self {
-        Self::of(Instant::now())
+        // Tokio's clock can be paused; outside of its runtimes it is the system's.
+        #[cfg(feature = "tokio")]
+        let now = tokio::time::Instant::now().into_std();
+        #[cfg(not(feature = "tokio"))]
+        let now = Instant::now();
+        Self::of(now)
     }
 
     fn of(instant: Instant) -> Self {
@@ -211,6 +216,68 @@ impl RetryContext {
             }
             Err(reason) => Err(self.progress.gave_up(error, reason)),
         }
+    }
+
+    /// As [`wait_after`](Self::wait_after), awaited: it sleeps on tokio's timer. Needs the feature
+    /// `tokio`; with another runtime, ask [`delay_after`](Self::delay_after) and await its timer.
+    ///
+    /// For blocks that lend `&mut` state to the futures they await, which a closure cannot:
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use retry_ext::{RetryError, RetryPolicy};
+    ///
+    /// struct Connection { failures: u32 }
+    ///
+    /// impl Connection {
+    ///     async fn send(&mut self, line: &str) -> Result<usize, Error> {
+    ///         if self.failures > 0 {
+    ///             self.failures -= 1;
+    ///             return Err(ErrorKind::ConnectionReset.into());
+    ///         }
+    ///         Ok(line.len())
+    ///     }
+    /// }
+    ///
+    /// async fn deliver(connection: &mut Connection, line: &str) -> Result<usize, RetryError<Error>> {
+    ///     let mut retry = RetryPolicy::new().start();
+    ///     loop {
+    ///         match connection.send(line).await {
+    ///             Ok(length) => return Ok(length),
+    ///             Err(error) => retry.wait_after_async(error).await?,
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// assert_eq!(deliver(&mut Connection { failures: 2 }, "hello").await.unwrap(), 5);
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The error, in a [`RetryError`] that says why there is no further attempt.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with its timer enabled.
+    #[cfg(feature = "tokio")]
+    pub async fn wait_after_async<E: IsTransient>(
+        &mut self,
+        error: E,
+    ) -> Result<(), RetryError<E>> {
+        let delay = match self.delay_after(&error) {
+            Ok(delay) => delay,
+            Err(reason) => return Err(self.progress.gave_up(error, reason)),
+        };
+        drop(error);
+        if delay.is_zero() {
+            crate::future::yield_now().await;
+        } else {
+            tokio::time::sleep(delay).await;
+        }
+        Ok(())
     }
 
     /// The running attempt has failed: decides, and does not sleep. For schedulers, event loops and
@@ -397,8 +464,9 @@ impl Progress {
     /// There is no next attempt, for a reason that lies outside of this decision.
     #[cold]
     pub(crate) fn stopped<E>(&self, error: E, reason: StopReason, log: Log<'_>) -> RetryError<E> {
-        log.gave_up(type_name::<E>(), self.attempt, self.waited(), reason);
-        self.gave_up(error, reason)
+        let stopped = self.gave_up(error, reason);
+        log.stopped(&stopped);
+        stopped
     }
 
     /// The running attempt succeeded.

@@ -1,5 +1,6 @@
 //! What is told of a retry: the event, the log records, and what a sleeper answers.
 
+use std::any::type_name;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::panic::Location;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use log::kv::Value;
 use log::{Level, Record};
 
-use crate::error::{Effort, StopReason};
+use crate::error::{Effort, RetryError, StopReason};
 use crate::policy::RetryPolicy;
 
 /// A retry that is about to be waited for. Given to [`on_retry`](crate::RetryExt::on_retry).
@@ -157,6 +158,11 @@ impl Log<'_> {
         if self.enabled(Level::Warn) {
             self.write_gave_up(error_type, attempt, waited, reason);
         }
+    }
+
+    pub(crate) fn stopped<E>(self, stopped: &RetryError<E>) {
+        let (attempts, waited) = (stopped.attempts(), stopped.waited());
+        self.gave_up(type_name::<E>(), attempts, waited, stopped.reason());
     }
 
     #[inline]

@@ -1,6 +1,6 @@
 //! Retries with one verb, `.retry_with(policy)`: on [closures and functions](RetryExt) that return a
-//! `Result`, and on [iterators](RetryIteratorExt) of `Result`s. Blocks that want `?`, `break` or
-//! `&mut` state take the [loop form](RetryContext).
+//! `Result`, on [those that return a future](#async) of one, and on [iterators](RetryIteratorExt) of
+//! `Result`s. Blocks that want `?`, `break` or `&mut` state take the [loop form](RetryContext).
 //!
 //! ```
 //! use retry_ext::{RetryExt, RetryPolicy};
@@ -109,6 +109,36 @@
 //! # Ok::<(), retry_ext::RetryError<FetchError>>(())
 //! ```
 //!
+//! # Async
+//!
+//! The same verb, awaited: `AsyncRetryExt`. With the feature `tokio` it sleeps on tokio's timer:
+//!
+//! ```
+//! use std::time::Duration;
+//! use retry_ext::{AsyncRetryExt, RetryPolicy};
+//! use tokio::net::{TcpListener, TcpStream};
+//!
+//! static POLICY: RetryPolicy = RetryPolicy::new().with_initial_delay(Duration::from_millis(5));
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! # let address = listener.local_addr()?;
+//! let stream = (|| TcpStream::connect(address)).retry_with(&POLICY).await?;
+//! # drop((stream, listener));
+//! # Ok(()) }
+//! ```
+//!
+//! With the feature `async` alone, [`sleep_with`](RetryExt::sleep_with) takes the timer of any runtime,
+//! as a function from the delay to a future. All other rules hold, and one more:
+//!
+//! 13. **Async is lazy and fair.** Nothing runs before the first poll; a zero delay still yields;
+//!     dropping the future stops at once; it is `Send` where operation, error and hooks are.
+//!
+//! A closure may borrow from the task that awaits it, also inside `tokio::spawn`. What it cannot do is
+//! lend `&mut` state to the futures that it makes: that is for the loop form and its
+//! `wait_after_async`.
+//!
 //! # Recipes
 //!
 //! ## Somebody else's error type
@@ -165,13 +195,30 @@
 //! ```
 //!
 //! Deadlines hold too: where the clock shows less than the waits asked for, the waits count. With
-//! jitter, give the policy a [seed](RetryPolicy::with_seed).
+//! jitter, give the policy a [seed](RetryPolicy::with_seed). Async code needs no sleeper of its own:
+//! tokio's clock can be paused.
+//!
+//! ```
+//! # use std::io::{Error, ErrorKind};
+//! use retry_ext::{AsyncRetryExt, RetryPolicy};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! // #[tokio::test(start_paused = true)]
+//! let start = tokio::time::Instant::now();
+//! let fails = async || Err::<(), _>(Error::from(ErrorKind::TimedOut));
+//! assert!(fails.retry_with(RetryPolicy::new()).await.is_err());
+//! assert_eq!(start.elapsed().as_secs(), 3);
+//! # }
+//! ```
 //!
 //! ## Shut down during a wait
 //!
 //! A sleeper that returns [`ControlFlow::Break`](std::ops::ControlFlow::Break) ends the retry with
 //! [`StopReason::Cancelled`] and the last error; [`sleep_with`](RetryExt::sleep_with) shows it with a
-//! channel, and [`RetryContext::delay_after`] the same in a loop.
+//! channel, and [`RetryContext::delay_after`] the same in a loop. In async code the sleeper's future
+//! selects between its timer and the shutdown (example `async_shutdown`); or the whole retry is dropped,
+//! where its last error does not matter.
 //!
 //! ## A fast first retry
 //!
@@ -331,7 +378,9 @@
 //!
 //! | feature | adds | depends on |
 //! |---|---|---|
+//! | `async` | `AsyncRetryExt`, on any runtime through `sleep_with` | `pin-project-lite` |
 //! | `config` | `RetryConfig`, from files and the environment | `serde`, `humantime` |
+//! | `tokio` | the default sleeper of `AsyncRetryExt`, `RetryContext::wait_after_async` | `tokio` (its timer) |
 //!
 //! # Mistakes
 //!
@@ -395,6 +444,8 @@ mod config;
 mod context;
 mod error;
 mod event;
+#[cfg(feature = "async")]
+mod future;
 mod iter;
 mod jitter;
 mod policy;
@@ -407,6 +458,8 @@ pub use config::{ConfigError, RetryConfig};
 pub use context::RetryContext;
 pub use error::{RetryError, StopReason};
 pub use event::{RetryEvent, SleepOutcome};
+#[cfg(feature = "async")]
+pub use future::{AsyncRetry, AsyncRetryExt, RetryFuture};
 pub use iter::{Items, RetryItems, RetryIteratorExt};
 pub use jitter::Jitter;
 pub use policy::RetryPolicy;
@@ -423,6 +476,8 @@ pub use transient::IsTransient;
 /// assert!(manifest.is_ok());
 /// ```
 pub mod prelude {
+    #[cfg(feature = "async")]
+    pub use crate::future::AsyncRetryExt as _;
     pub use crate::iter::RetryIteratorExt as _;
     pub use crate::retry::RetryExt as _;
 }

@@ -203,12 +203,19 @@ pub struct Retry<F, T, E, C = (), N = (), S = ()> {
 impl<F, T, E> Retry<F, T, E> {
     #[inline]
     pub(crate) fn new(operation: F) -> Self {
-        let hooks = Hooks { classify: (), notify: (), sleeper: () };
-        Self { operation, hooks, result: PhantomData }
+        Self { operation, hooks: Hooks::NONE, result: PhantomData }
     }
 }
 
 impl<F, T, E, C, N, S> Retry<F, T, E, C, N, S> {
+    #[inline]
+    fn refine<D, M, W>(
+        self,
+        refine: impl FnOnce(Hooks<C, N, S>) -> Hooks<D, M, W>,
+    ) -> Retry<F, T, E, D, M, W> {
+        Retry { operation: self.operation, hooks: refine(self.hooks), result: PhantomData }
+    }
+
     /// Classifies errors at the call; see [`RetryExt::retry_if`].
     ///
     /// ```
@@ -221,9 +228,7 @@ impl<F, T, E, C, N, S> Retry<F, T, E, C, N, S> {
     where
         P: FnMut(&E) -> bool,
     {
-        let Hooks { notify, sleeper, .. } = self.hooks;
-        let hooks = Hooks { classify: predicate, notify, sleeper };
-        Retry { operation: self.operation, hooks, result: PhantomData }
+        self.refine(|hooks| hooks.classify(predicate))
     }
 
     /// Hears of each retry before its wait; see [`RetryExt::on_retry`].
@@ -238,9 +243,7 @@ impl<F, T, E, C, N, S> Retry<F, T, E, C, N, S> {
     where
         M: FnMut(&RetryEvent<'_, E>),
     {
-        let Hooks { classify, sleeper, .. } = self.hooks;
-        let hooks = Hooks { classify, notify: hook, sleeper };
-        Retry { operation: self.operation, hooks, result: PhantomData }
+        self.refine(|hooks| hooks.notify(hook))
     }
 
     /// Waits in your own way; see [`RetryExt::sleep_with`].
@@ -256,9 +259,7 @@ impl<F, T, E, C, N, S> Retry<F, T, E, C, N, S> {
         W: FnMut(Duration) -> O,
         O: Into<SleepOutcome>,
     {
-        let Hooks { classify, notify, .. } = self.hooks;
-        let hooks = Hooks { classify, notify, sleeper };
-        Retry { operation: self.operation, hooks, result: PhantomData }
+        self.refine(|hooks| hooks.sleeper(sleeper))
     }
 }
 
@@ -328,9 +329,30 @@ impl<F, T, E, C, N, S> fmt::Debug for Retry<F, T, E, C, N, S> {
 
 /// What refines a retry: who classifies, who hears, who sleeps.
 pub(crate) struct Hooks<C, N, S> {
-    classify: C,
-    notify: N,
-    sleeper: S,
+    pub(crate) classify: C,
+    pub(crate) notify: N,
+    pub(crate) sleeper: S,
+}
+
+impl Hooks<(), (), ()> {
+    pub(crate) const NONE: Self = Self { classify: (), notify: (), sleeper: () };
+}
+
+impl<C, N, S> Hooks<C, N, S> {
+    #[inline]
+    pub(crate) fn classify<D>(self, classify: D) -> Hooks<D, N, S> {
+        Hooks { classify, notify: self.notify, sleeper: self.sleeper }
+    }
+
+    #[inline]
+    pub(crate) fn notify<M>(self, notify: M) -> Hooks<C, M, S> {
+        Hooks { classify: self.classify, notify, sleeper: self.sleeper }
+    }
+
+    #[inline]
+    pub(crate) fn sleeper<W>(self, sleeper: W) -> Hooks<C, N, W> {
+        Hooks { classify: self.classify, notify: self.notify, sleeper }
+    }
 }
 
 impl<C, N, S> Hooks<C, N, S> {

@@ -55,3 +55,50 @@ fn delays_allocate_nothing() {
 fn the_counter_counts() {
     assert_eq!(measure(|| drop(std::hint::black_box(vec![1_u8]))).count_total, 1);
 }
+
+#[test]
+fn a_future_allocates_nothing_but_what_its_sleeper_does() {
+    use std::future::{Future, ready};
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use retry_ext::AsyncRetryExt;
+
+    static POLICY: RetryPolicy = RetryPolicy::new().with_max_attempts(50).with_jitter(Jitter::Full);
+    let counted = measure(|| {
+        let mut future = pin!(
+            (|| ready(Err::<(), _>(Plain)))
+                .on_retry(|_| ())
+                .sleep_with(|_| ready(()))
+                .retry_with(&POLICY)
+        );
+        let polled = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(polled, Poll::Ready(Err(_))));
+    });
+    assert_eq!(counted.count_total, 0);
+}
+
+#[test]
+fn on_the_timer_of_tokio_a_future_allocates_nothing() {
+    use retry_ext::AsyncRetryExt;
+
+    static POLICY: RetryPolicy = RetryPolicy::new();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime");
+    let fails = || std::future::ready(Err::<(), _>(Plain));
+    runtime.block_on(async {
+        // What the runtime makes for its first timer is not the retry's.
+        assert!(fails.retry_with(&POLICY).await.is_err());
+        let mut future = std::pin::pin!(fails.retry_with(&POLICY));
+        let mut counted = 0;
+        let result = std::future::poll_fn(|cx| {
+            let mut polled = std::task::Poll::Pending;
+            counted += measure(|| polled = future.as_mut().poll(cx)).count_total;
+            polled
+        })
+        .await;
+        assert!(result.is_err());
+        assert_eq!(counted, 0);
+    });
+}

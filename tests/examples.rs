@@ -235,3 +235,35 @@ mod command {
         }
     }
 }
+
+#[test]
+fn async_fetch_gets_all_fifty_pages_and_is_readable_when_piped() {
+    let output = run("async_fetch", &[]);
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{out}");
+    // 13 pages fail once, 12 twice and 12 three times before they are served.
+    // On a busy machine the client's timeout may add some.
+    let last = out.lines().last().expect("a last line");
+    let attempts =
+        last.strip_prefix("50 of 50 fetched with ").and_then(|rest| rest.split(' ').next());
+    assert!(
+        attempts.and_then(|number| number.parse().ok()).is_some_and(|number: u32| number >= 123),
+        "{last}"
+    );
+    for why in ["busy", "timeout", "connection"] {
+        let retry =
+            |line: &str| line.contains("attempt 1 of 6 failed, retrying in") && line.ends_with(why);
+        assert!(out.lines().any(retry), "{why} is missing in:\n{out}");
+    }
+    assert!(!out.contains('\u{1b}'), "no control characters: {out}");
+}
+
+#[test]
+fn async_shutdown_ends_in_the_middle_of_a_wait() {
+    let output = run("async_shutdown", &[]);
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{out}");
+    assert!(out.contains("attempt 2 failed, retrying in 200ms: Connection refused"), "{out}");
+    assert!(out.contains("time to go"), "{out}");
+    assert!(out.contains(": cancelled; the last error was: Connection refused"), "{out}");
+}

@@ -3,10 +3,15 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
+use std::future::{Future, ready};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use common::{Break, Busy, Fail, Heard, ScriptError, Step, Succeed, ms, play, secs};
-use retry_ext::{Backoff, Jitter, RetryError, RetryIteratorExt, RetryPolicy, StopReason};
+use retry_ext::{
+    AsyncRetryExt, Backoff, Jitter, RetryError, RetryIteratorExt, RetryPolicy, StopReason,
+};
 
 /// What could be seen of a retry from outside, in a form that every driver can give.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +39,8 @@ impl From<RetryError<ScriptError>> for Stop {
 
 type Driver = fn(RetryPolicy, &[Step]) -> Seen;
 
-const DRIVERS: [(&str, Driver); 3] =
-    [("closure", by_closure), ("loop", by_loop), ("iterator", by_iterator)];
+const DRIVERS: [(&str, Driver); 4] =
+    [("closure", by_closure), ("loop", by_loop), ("iterator", by_iterator), ("future", by_future)];
 
 fn by_closure(policy: RetryPolicy, script: &[Step]) -> Seen {
     let trace = play(policy, script);
@@ -76,14 +81,7 @@ fn by_iterator(policy: RetryPolicy, script: &[Step]) -> Seen {
             step.play()
         })
         .on_retry(|retry| {
-            heard.borrow_mut().push(Heard {
-                attempt: retry.attempt,
-                max_attempts: retry.max_attempts,
-                delay: retry.delay,
-                waited: retry.waited,
-                error: retry.error.clone(),
-                name: retry.name,
-            });
+            heard.borrow_mut().push(Heard::from(retry));
         })
         .sleep_with(|delay| waits.borrow_mut().push(delay))
         .retry_with(policy)
@@ -91,6 +89,31 @@ fn by_iterator(policy: RetryPolicy, script: &[Step]) -> Seen {
         .expect("an endless source")
         .map_err(Stop::from);
     Seen { calls: calls.get(), waits: waits.into_inner(), heard: heard.into_inner(), end }
+}
+
+fn by_future(policy: RetryPolicy, script: &[Step]) -> Seen {
+    let calls = Cell::new(0);
+    let waits = RefCell::new(Vec::new());
+    let heard = RefCell::new(Vec::new());
+    let mut steps = endless(script);
+    let mut future = pin!(
+        (|| {
+            calls.set(calls.get() + 1);
+            ready(steps.next().expect("an endless script").play())
+        })
+        .on_retry(|retry| heard.borrow_mut().push(Heard::from(retry)))
+        .sleep_with(|delay| {
+            waits.borrow_mut().push(delay);
+            ready(())
+        })
+        .retry_with(policy)
+    );
+    let end = loop {
+        if let Poll::Ready(end) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            break end.map_err(Stop::from);
+        }
+    };
+    Seen { calls: calls.get(), waits: waits.take(), heard: heard.take(), end }
 }
 
 fn endless(script: &[Step]) -> impl Iterator<Item = Step> {

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use retry_ext::{IsTransient, RetryError, RetryExt, RetryPolicy, StopReason};
+use retry_ext::{IsTransient, RetryError, RetryEvent, RetryExt, RetryPolicy, StopReason};
 
 pub fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -73,6 +73,19 @@ pub struct Heard {
     pub name: Option<&'static str>,
 }
 
+impl From<&RetryEvent<'_, ScriptError>> for Heard {
+    fn from(retry: &RetryEvent<'_, ScriptError>) -> Self {
+        Self {
+            attempt: retry.attempt,
+            max_attempts: retry.max_attempts,
+            delay: retry.delay,
+            waited: retry.waited,
+            error: retry.error.clone(),
+            name: retry.name,
+        }
+    }
+}
+
 /// What could be seen of one retry from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
@@ -104,14 +117,7 @@ pub fn play(policy: RetryPolicy, script: &[Step]) -> Trace {
     })
     .on_retry(|retry| {
         assert_eq!(waits.borrow().len() + 1, retry.attempt as usize, "heard before its wait");
-        heard.push(Heard {
-            attempt: retry.attempt,
-            max_attempts: retry.max_attempts,
-            delay: retry.delay,
-            waited: retry.waited,
-            error: retry.error.clone(),
-            name: retry.name,
-        });
+        heard.push(Heard::from(retry));
     })
     .sleep_with(|delay| waits.borrow_mut().push(delay))
     .retry_with(policy);

@@ -1,0 +1,612 @@
+//! The asynchronous driver.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+use crate::context::{Classify, Moment, Progress};
+use crate::error::{RetryError, StopReason};
+use crate::event::{Log, Notify, RetryEvent, SleepOutcome};
+use crate::policy::RetryPolicy;
+use crate::retry::Hooks;
+#[cfg(feature = "tokio")]
+use crate::transient::IsTransient;
+
+/// The verb, awaited: `.retry_with(policy).await` on everything that makes futures, `async fn` items
+/// and closures that return a future. Needs the feature `async`, and `tokio` for the default sleeper.
+///
+/// ```
+/// use std::io::{Error, ErrorKind};
+/// use std::time::Duration;
+/// use retry_ext::{AsyncRetryExt, RetryPolicy};
+///
+/// static POLICY: RetryPolicy = RetryPolicy::new().with_initial_delay(Duration::from_millis(1));
+///
+/// async fn fetch(url: &str) -> Result<String, Error> {
+///     if url.is_empty() { Err(ErrorKind::InvalidInput.into()) } else { Ok(format!("page of {url}")) }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), retry_ext::RetryError<Error>> {
+/// let url = String::from("here");
+/// let page = (|| fetch(&url))
+///     .on_retry(|retry| eprintln!("{retry}"))
+///     .retry_with(&POLICY)
+///     .await?;
+/// assert_eq!(page, "page of here");
+/// # Ok(()) }
+/// ```
+///
+/// The future is lazy: nothing runs before it is polled. Dropping it, in an attempt or in a wait,
+/// stops at once and leaves nothing behind. It is `Send` where the operation, its error and the hooks
+/// are, also when the closure borrows from the task that awaits it:
+///
+/// ```
+/// use retry_ext::{AsyncRetryExt, RetryPolicy};
+///
+/// struct Client;
+///
+/// impl Client {
+///     async fn get(&self, url: &str) -> Result<usize, std::io::Error> {
+///         Ok(url.len())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let task = tokio::spawn(async {
+///     let (client, url) = (Client, String::from("here"));
+///     (|| client.get(&url)).retry_with(RetryPolicy::new()).await
+/// });
+/// assert_eq!(task.await.unwrap().unwrap(), 4);
+/// # }
+/// ```
+///
+/// A closure cannot lend `&mut` state to the futures that it makes; the compiler says that a captured
+/// variable would escape. Such a block takes the loop form of [`RetryContext`](crate::RetryContext),
+/// with its `wait_after_async`:
+///
+/// ```compile_fail
+/// use retry_ext::{AsyncRetryExt, RetryPolicy};
+///
+/// struct Client { calls: u32 }
+///
+/// impl Client {
+///     async fn get(&mut self) -> Result<u32, std::io::Error> {
+///         self.calls += 1;
+///         Ok(self.calls)
+///     }
+/// }
+///
+/// async fn get(client: &mut Client) -> Result<u32, retry_ext::RetryError<std::io::Error>> {
+///     (|| client.get()).retry_with(RetryPolicy::new()).await
+/// }
+/// ```
+///
+/// What is not `Send` makes the future so, and `tokio::spawn` refuses it:
+///
+/// ```compile_fail,E0277
+/// use std::rc::Rc;
+/// use retry_ext::{AsyncRetryExt, RetryPolicy};
+///
+/// let shared = Rc::new(7);
+/// let future = (move || {
+///     let shared = Rc::clone(&shared);
+///     async move { Ok::<_, std::io::Error>(*shared) }
+/// })
+/// .retry_with(RetryPolicy::new());
+/// tokio::spawn(future);
+/// ```
+///
+/// The policy of a task that waits is best given by reference, such as that of a `static`: by value it
+/// is a part of the future.
+pub trait AsyncRetryExt<Fut, T, E>: FnMut() -> Fut
+where
+    Fut: Future<Output = Result<T, E>>,
+{
+    /// Classifies errors at the call; see [`RetryExt::retry_if`](crate::RetryExt::retry_if).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use retry_ext::{AsyncRetryExt, RetryPolicy};
+    ///
+    /// let result = (async || "x".parse::<u8>()).retry_if(|_error| false).retry_with(RetryPolicy::new()).await;
+    /// assert_eq!(result.unwrap_err().attempts(), 1);
+    /// # }
+    /// ```
+    #[inline]
+    fn retry_if<P>(self, predicate: P) -> AsyncRetry<Self, Fut, T, E, P>
+    where
+        Self: Sized,
+        P: FnMut(&E) -> bool,
+    {
+        AsyncRetry::new(self).retry_if(predicate)
+    }
+
+    /// Hears of each retry before its wait; see [`RetryExt::on_retry`](crate::RetryExt::on_retry).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::io::{Error, ErrorKind};
+    /// use retry_ext::{AsyncRetryExt, RetryPolicy};
+    ///
+    /// let mut heard = 0;
+    /// let fetch = async || Err::<(), _>(Error::from(ErrorKind::TimedOut));
+    /// let result = fetch.on_retry(|_retry| heard += 1).retry_with(RetryPolicy::new()).await;
+    /// assert!(result.is_err());
+    /// assert_eq!(heard, 2);
+    /// # }
+    /// ```
+    #[inline]
+    fn on_retry<N>(self, hook: N) -> AsyncRetry<Self, Fut, T, E, (), N>
+    where
+        Self: Sized,
+        N: FnMut(&RetryEvent<'_, E>),
+    {
+        AsyncRetry::new(self).on_retry(hook)
+    }
+
+    /// Waits in your own way: on the timer of any runtime, not at all in a test, or until something
+    /// else happens. The sleeper's future yields `()`, a [`ControlFlow`](std::ops::ControlFlow) or a
+    /// [`SleepOutcome`]; one that breaks ends the retry with
+    /// [`StopReason::Cancelled`](crate::StopReason::Cancelled) and the last error.
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use std::time::Duration;
+    /// use retry_ext::{AsyncRetryExt, RetryPolicy};
+    ///
+    /// async fn sleep(delay: Duration) {
+    ///     smol::Timer::after(delay).await;
+    /// }
+    ///
+    /// let fetch = async || Err::<(), _>(Error::from(ErrorKind::TimedOut));
+    /// let policy = RetryPolicy::new().with_initial_delay(Duration::from_millis(1));
+    /// let result = smol::block_on(fetch.sleep_with(sleep).retry_with(policy));
+    /// assert_eq!(result.unwrap_err().attempts(), 3);
+    /// ```
+    #[inline]
+    fn sleep_with<S, W>(self, sleeper: S) -> AsyncRetry<Self, Fut, T, E, (), (), S>
+    where
+        Self: Sized,
+        S: FnMut(Duration) -> W,
+        W: Future,
+        W::Output: Into<SleepOutcome>,
+    {
+        AsyncRetry::new(self).sleep_with(sleeper)
+    }
+
+    /// Makes the future that calls the closure, awaits, and does both again while it fails with a
+    /// transient error and the policy allows it. It sleeps on tokio's timer: the feature `tokio`.
+    ///
+    /// # Errors
+    ///
+    /// The future yields the last error, in a [`RetryError`] that says why there was no further
+    /// attempt.
+    ///
+    /// # Panics
+    ///
+    /// The future panics where it waits outside of a tokio runtime with its timer enabled, and when it
+    /// is polled after its end.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::io::{Error, ErrorKind};
+    /// use retry_ext::{AsyncRetryExt, RetryPolicy};
+    ///
+    /// let start = tokio::time::Instant::now(); // the clock is paused: this example takes no time
+    /// let fetch = async || Err::<(), _>(Error::from(ErrorKind::TimedOut));
+    /// assert!(fetch.retry_with(RetryPolicy::new()).await.is_err());
+    /// assert_eq!(start.elapsed().as_secs(), 1 + 2);
+    /// # }
+    /// ```
+    #[cfg(feature = "tokio")]
+    #[inline]
+    #[track_caller]
+    fn retry_with<P>(self, policy: P) -> RetryFuture<Self, Fut, T, E, P, (), (), ()>
+    where
+        Self: Sized,
+        E: IsTransient,
+        P: Borrow<RetryPolicy>,
+    {
+        AsyncRetry::new(self).retry_with(policy)
+    }
+}
+
+impl<F, Fut, T, E> AsyncRetryExt<Fut, T, E> for F
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+}
+
+/// An asynchronous operation with what refines its retry; made by the methods of [`AsyncRetryExt`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use retry_ext::{AsyncRetryExt, RetryPolicy};
+///
+/// let chain = (async || "7".parse::<u8>()).retry_if(|_| true);
+/// assert_eq!(chain.retry_with(RetryPolicy::new()).await, Ok(7));
+/// # }
+/// ```
+#[must_use = "nothing is called before `.retry_with(policy)`"]
+pub struct AsyncRetry<F, Fut, T, E, C = (), N = (), S = ()> {
+    operation: F,
+    hooks: Hooks<C, N, S>,
+    makes: PhantomData<fn() -> Fut>,
+    yields: PhantomData<fn() -> Result<T, E>>,
+}
+
+impl<F, Fut, T, E> AsyncRetry<F, Fut, T, E> {
+    #[inline]
+    fn new(operation: F) -> Self {
+        Self { operation, hooks: Hooks::NONE, makes: PhantomData, yields: PhantomData }
+    }
+}
+
+impl<F, Fut, T, E, C, N, S> AsyncRetry<F, Fut, T, E, C, N, S>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    #[inline]
+    fn refine<D, M, W>(
+        self,
+        refine: impl FnOnce(Hooks<C, N, S>) -> Hooks<D, M, W>,
+    ) -> AsyncRetry<F, Fut, T, E, D, M, W> {
+        let hooks = refine(self.hooks);
+        AsyncRetry { operation: self.operation, hooks, makes: PhantomData, yields: PhantomData }
+    }
+
+    /// Classifies errors at the call; see [`RetryExt::retry_if`](crate::RetryExt::retry_if).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use retry_ext::{AsyncRetryExt, RetryPolicy};
+    /// let chain = (async || "7".parse::<u8>()).sleep_with(tokio::time::sleep).retry_if(|_| true);
+    /// assert_eq!(chain.retry_with(RetryPolicy::new()).await, Ok(7));
+    /// # }
+    /// ```
+    #[inline]
+    pub fn retry_if<P>(self, predicate: P) -> AsyncRetry<F, Fut, T, E, P, N, S>
+    where
+        P: FnMut(&E) -> bool,
+    {
+        self.refine(|hooks| hooks.classify(predicate))
+    }
+
+    /// Hears of each retry before its wait; see [`RetryExt::on_retry`](crate::RetryExt::on_retry).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use retry_ext::{AsyncRetryExt, RetryPolicy};
+    /// let chain = (async || "7".parse::<u8>()).retry_if(|_| true).on_retry(|retry| eprintln!("{retry}"));
+    /// assert_eq!(chain.retry_with(RetryPolicy::new()).await, Ok(7));
+    /// # }
+    /// ```
+    #[inline]
+    pub fn on_retry<M>(self, hook: M) -> AsyncRetry<F, Fut, T, E, C, M, S>
+    where
+        M: FnMut(&RetryEvent<'_, E>),
+    {
+        self.refine(|hooks| hooks.notify(hook))
+    }
+
+    /// Waits in your own way; see [`AsyncRetryExt::sleep_with`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use retry_ext::{AsyncRetryExt, RetryPolicy};
+    /// let chain = (async || "7".parse::<u8>()).retry_if(|_| true).sleep_with(tokio::time::sleep);
+    /// assert_eq!(chain.retry_with(RetryPolicy::new()).await, Ok(7));
+    /// # }
+    /// ```
+    #[inline]
+    pub fn sleep_with<S2, W>(self, sleeper: S2) -> AsyncRetry<F, Fut, T, E, C, N, S2>
+    where
+        S2: FnMut(Duration) -> W,
+        W: Future,
+        W::Output: Into<SleepOutcome>,
+    {
+        self.refine(|hooks| hooks.sleeper(sleeper))
+    }
+
+    /// Makes the future that does the work; see `AsyncRetryExt::retry_with`. With a sleeper that was
+    /// set it needs the feature `async` alone, and runs on any runtime, or on none.
+    ///
+    /// # Errors
+    ///
+    /// The future yields the last error, in a [`RetryError`] that says why there was no further
+    /// attempt.
+    ///
+    /// # Panics
+    ///
+    /// The future panics when it is polled after its end.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use retry_ext::{AsyncRetryExt, RetryPolicy};
+    /// let chain = (async || "7".parse::<u8>()).retry_if(|_| false);
+    /// assert_eq!(chain.retry_with(RetryPolicy::new()).await, Ok(7));
+    /// # }
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn retry_with<P>(self, policy: P) -> RetryFuture<F, Fut, T, E, P, C, N, S>
+    where
+        C: Classify<E>,
+        N: Notify<E>,
+        S: AsyncSleep,
+        P: Borrow<RetryPolicy>,
+    {
+        RetryFuture {
+            state: State::Start,
+            operation: self.operation,
+            hooks: self.hooks,
+            policy,
+            caller: Location::caller(),
+            progress: Progress::new(None),
+            result: PhantomData,
+        }
+    }
+}
+
+impl<F, Fut, T, E, C, N, S> fmt::Debug for AsyncRetry<F, Fut, T, E, C, N, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncRetry").finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// A retry that is awaited; made by `.retry_with(policy)` of [`AsyncRetryExt`] and [`AsyncRetry`].
+    ///
+    /// On tokio's timer and with the policy by reference it takes the larger of the operation's future
+    /// and the timer (96 bytes, or 112 with tokio's `rt-multi-thread`), 40 bytes of its own, and what
+    /// the closure and the hooks capture.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use retry_ext::{AsyncRetryExt, RetryPolicy};
+    ///
+    /// let future = (async || "7".parse::<u8>()).retry_if(|_| true).retry_with(RetryPolicy::new());
+    /// assert_eq!(future.await, Ok(7)); // and not before
+    /// # }
+    /// ```
+    ///
+    /// Leaving `.await` out is a mistake that the compiler reports:
+    ///
+    /// ```compile_fail
+    /// #![deny(unused_must_use)]
+    /// # use retry_ext::{AsyncRetryExt, RetryPolicy};
+    /// # async fn forgets() {
+    /// (async || "7".parse::<u8>()).retry_if(|_| true).retry_with(RetryPolicy::new());
+    /// # }
+    /// ```
+    #[must_use = "futures do nothing unless they are awaited or polled"]
+    pub struct RetryFuture<F, Fut, T, E, P, C, N, S>
+    where
+        S: AsyncSleep,
+    {
+        #[pin]
+        state: State<Fut, S::Wait, S::Kept<E>>,
+        operation: F,
+        hooks: Hooks<C, N, S>,
+        policy: P,
+        caller: &'static Location<'static>,
+        progress: Progress,
+        result: PhantomData<fn() -> T>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<Fut, W, K> {
+        Start,
+        Attempt { #[pin] future: Fut },
+        Wait { #[pin] wait: W, kept: K },
+        End,
+    }
+}
+
+impl<F, Fut, T, E, P, C, N, S> Future for RetryFuture<F, Fut, T, E, P, C, N, S>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+    P: Borrow<RetryPolicy>,
+    C: Classify<E>,
+    N: Notify<E>,
+    S: AsyncSleep,
+{
+    type Output = Result<T, RetryError<E>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let log = Log { policy: (*this.policy).borrow(), caller: this.caller };
+        loop {
+            match this.state.as_mut().project() {
+                StateProjection::Start => {
+                    if log.policy.max_elapsed().is_some() {
+                        *this.progress = Progress::new(Some(Moment::now()));
+                    }
+                }
+                StateProjection::Attempt { future } => {
+                    let error = match ready!(future.poll(cx)) {
+                        Ok(value) => {
+                            this.state.set(State::End);
+                            this.progress.recovered(log);
+                            return Poll::Ready(Ok(value));
+                        }
+                        Err(error) => error,
+                    };
+                    match schedule(error, this.progress, this.hooks, log) {
+                        Ok((wait, kept, delay)) => {
+                            this.state.set(State::Wait { wait, kept });
+                            if delay.is_zero() {
+                                // Others get their turn, whatever the sleeper makes of no delay.
+                                cx.waker().wake_by_ref();
+                                return Poll::Pending;
+                            }
+                        }
+                        Err(stopped) => {
+                            this.state.set(State::End);
+                            return Poll::Ready(Err(stopped));
+                        }
+                    }
+                    continue;
+                }
+                StateProjection::Wait { wait, kept } => {
+                    let output = ready!(wait.poll(cx));
+                    if let Some(stopped) = S::cancelled(output, kept) {
+                        this.state.set(State::End);
+                        log.stopped(&stopped);
+                        return Poll::Ready(Err(stopped));
+                    }
+                }
+                StateProjection::End => panic!("a retry was polled after its end"),
+            }
+            let future = (this.operation)();
+            this.state.set(State::Attempt { future });
+        }
+    }
+}
+
+type Scheduled<S, E> = (<S as AsyncSleep>::Wait, <S as AsyncSleep>::Kept<E>, Duration);
+
+/// An attempt has failed: makes the wait, or gives the error back. Out of line, as all that a first
+/// success does not need.
+#[cold]
+#[inline(never)]
+fn schedule<E, C, N, S>(
+    error: E,
+    progress: &mut Progress,
+    hooks: &mut Hooks<C, N, S>,
+    log: Log<'_>,
+) -> Result<Scheduled<S, E>, RetryError<E>>
+where
+    C: Classify<E>,
+    N: Notify<E>,
+    S: AsyncSleep,
+{
+    match progress.after_failure(&error, &mut hooks.classify, log) {
+        Ok(delay) => {
+            hooks.notify.retry(&progress.event(log.policy, delay, &error));
+            let wait = hooks.sleeper.sleep(delay);
+            let kept = S::keep(progress.gave_up(error, StopReason::Cancelled));
+            progress.next_attempt(delay);
+            Ok((wait, kept, delay))
+        }
+        Err(reason) => Err(progress.gave_up(error, reason)),
+    }
+}
+
+impl<F, Fut, T, E, P, C, N, S: AsyncSleep> fmt::Debug for RetryFuture<F, Fut, T, E, P, C, N, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryFuture").field("progress", &self.progress).finish_non_exhaustive()
+    }
+}
+
+/// How a wait is made: on tokio's timer (`()`, where nothing was set), or by a function given with
+/// `sleep_with`.
+#[expect(unnameable_types, reason = "sealed: a bound of the chain, implemented here alone")]
+#[diagnostic::on_unimplemented(
+    message = "nothing was said of how to sleep",
+    label = "no sleeper",
+    note = "enable the feature `tokio` of `retry-ext` to sleep on tokio's timer",
+    note = "or put `.sleep_with(|delay| ..)`, with a future of your runtime's timer, before `.retry_with(policy)`"
+)]
+pub trait AsyncSleep {
+    #[doc(hidden)]
+    type Wait: Future;
+    /// What a wait keeps for the case that it is cancelled.
+    #[doc(hidden)]
+    type Kept<E>;
+    #[doc(hidden)]
+    fn sleep(&mut self, delay: Duration) -> Self::Wait;
+    #[doc(hidden)]
+    fn keep<E>(stopped: RetryError<E>) -> Self::Kept<E>;
+    #[doc(hidden)]
+    fn cancelled<E>(
+        output: <Self::Wait as Future>::Output,
+        kept: &mut Self::Kept<E>,
+    ) -> Option<RetryError<E>>;
+}
+
+/// Nobody can cancel it, so it keeps nothing.
+#[cfg(feature = "tokio")]
+impl AsyncSleep for () {
+    type Wait = tokio::time::Sleep;
+    type Kept<E> = ();
+
+    #[inline]
+    fn sleep(&mut self, delay: Duration) -> tokio::time::Sleep {
+        tokio::time::sleep(delay)
+    }
+
+    #[inline]
+    fn keep<E>(_stopped: RetryError<E>) {}
+
+    #[inline]
+    fn cancelled<E>((): (), (): &mut ()) -> Option<RetryError<E>> {
+        None
+    }
+}
+
+impl<S, W> AsyncSleep for S
+where
+    S: FnMut(Duration) -> W,
+    W: Future,
+    W::Output: Into<SleepOutcome>,
+{
+    type Wait = W;
+    type Kept<E> = Option<RetryError<E>>;
+
+    #[inline]
+    fn sleep(&mut self, delay: Duration) -> W {
+        self(delay)
+    }
+
+    #[inline]
+    fn keep<E>(stopped: RetryError<E>) -> Option<RetryError<E>> {
+        Some(stopped)
+    }
+
+    #[inline]
+    fn cancelled<E>(output: W::Output, kept: &mut Option<RetryError<E>>) -> Option<RetryError<E>> {
+        match output.into() {
+            SleepOutcome::Elapsed => None,
+            SleepOutcome::Cancelled => kept.take(),
+        }
+    }
+}
+
+/// Gives others their turn, once.
+#[cfg(feature = "tokio")]
+pub(crate) async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,476 @@
+//! The asynchronous verb: what the parity with the other drivers does not show.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending, ready};
+use std::io::{Error, ErrorKind};
+use std::ops::ControlFlow;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use common::{ScriptError, ms, secs};
+// Both traits of the verb are in scope: the compiler tells them apart.
+use retry_ext::{AsyncRetryExt, Jitter, RetryError, RetryExt, RetryPolicy, StopReason};
+
+static POLICY: RetryPolicy = RetryPolicy::new();
+
+fn transient() -> ScriptError {
+    ScriptError::Transient(1)
+}
+
+/// Polls without any runtime, as often as the future asks for it.
+fn poll_to_end<F: Future>(future: F) -> (F::Output, u32) {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    for polls in 1.. {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return (output, polls);
+        }
+    }
+    unreachable!("the range is longer than any test");
+}
+
+#[test]
+fn p18_nothing_runs_before_the_first_poll() {
+    let calls = Cell::new(0);
+    let future = (|| {
+        calls.set(calls.get() + 1);
+        ready(Ok::<_, ScriptError>(7))
+    })
+    .retry_with(&POLICY);
+    assert_eq!(calls.get(), 0);
+    let mut future = pin!(future);
+    assert_eq!(calls.get(), 0);
+    let polled = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert_eq!((polled, calls.get()), (Poll::Ready(Ok(7)), 1));
+}
+
+#[test]
+fn without_a_runtime_it_works_by_hand() {
+    let waits = RefCell::new(Vec::new());
+    let mut failures = 2;
+    let (result, polls) = poll_to_end(
+        (|| {
+            failures -= 1;
+            ready(if failures < 0 { Ok("done") } else { Err(transient()) })
+        })
+        .sleep_with(|delay| {
+            waits.borrow_mut().push(delay);
+            ready(())
+        })
+        .retry_with(&POLICY),
+    );
+    assert_eq!((result, polls), (Ok("done"), 1));
+    assert_eq!(waits.take(), [secs(1), secs(2)]);
+}
+
+#[test]
+fn on_smol_it_sleeps_on_its_timer() {
+    // Really sleeps: 2 ms and 4 ms.
+    let started = std::time::Instant::now();
+    let result = smol::block_on(
+        (async || Err::<(), _>(transient()))
+            .sleep_with(async |delay| {
+                smol::Timer::after(delay).await;
+            })
+            .retry_with(RetryPolicy::new().with_initial_delay(ms(2))),
+    );
+    assert_eq!(result.expect_err("it fails").attempts(), 3);
+    assert!(started.elapsed() >= ms(6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_tokio_the_default_sleeper_takes_exactly_the_delays() {
+    let started = tokio::time::Instant::now();
+    let result = (async || Err::<(), _>(transient())).retry_with(&POLICY).await;
+    assert_eq!(result.expect_err("it fails").waited(), secs(3));
+    assert_eq!(started.elapsed(), secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r06_deadlines_are_on_the_clock_of_tokio() {
+    // 80 ms of work and a delay of 50 ms do not fit into 100 ms; no time really passes.
+    let policy = RetryPolicy::new().with_initial_delay(ms(50)).with_max_elapsed(ms(100));
+    let slow = async || {
+        tokio::time::sleep(ms(80)).await;
+        Err::<(), _>(transient())
+    };
+    let error = slow.retry_with(policy).await.expect_err("it fails");
+    assert_eq!((error.attempts(), error.reason()), (1, StopReason::DeadlineExceeded));
+
+    let mut retry = policy.start();
+    tokio::time::sleep(ms(80)).await;
+    let error = retry.wait_after_async(transient()).await.expect_err("too late");
+    assert_eq!(error.reason(), StopReason::DeadlineExceeded);
+
+    let long = policy.with_max_elapsed(ms(131));
+    let error = slow.retry_with(long).await.expect_err("it fails");
+    assert_eq!((error.attempts(), error.reason()), (2, StopReason::DeadlineExceeded));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p14_the_deadline_counts_from_the_first_poll_and_not_from_the_making_of_the_future() {
+    let policy = RetryPolicy::new().with_max_elapsed(secs(4));
+    let future = (async || Err::<(), _>(transient())).retry_with(policy);
+    tokio::time::sleep(secs(60)).await;
+    let error = future.await.expect_err("it fails");
+    assert_eq!((error.attempts(), error.reason()), (3, StopReason::AttemptsExhausted));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_loop_form_waits_on_the_clock_of_tokio() {
+    let started = tokio::time::Instant::now();
+    let mut retry = POLICY.start();
+    let error = loop {
+        if let Err(error) = retry.wait_after_async(transient()).await {
+            break error;
+        }
+    };
+    assert_eq!((error.attempts(), error.waited()), (3, secs(3)));
+    assert_eq!(started.elapsed(), secs(3));
+}
+
+/// Sets a flag when it is dropped.
+struct Dropped<'a>(&'a Cell<bool>);
+
+impl Drop for Dropped<'_> {
+    fn drop(&mut self) {
+        self.0.set(true);
+    }
+}
+
+#[test]
+fn dropping_it_in_an_attempt_or_in_a_wait_stops_at_once_and_leaves_nothing() {
+    for in_the_wait in [false, true] {
+        let (calls, attempt_dropped, wait_dropped) =
+            (Cell::new(0), Cell::new(false), Cell::new(false));
+        let future = (|| {
+            calls.set(calls.get() + 1);
+            let guard = Dropped(&attempt_dropped);
+            async move {
+                if !in_the_wait {
+                    pending::<()>().await;
+                }
+                drop(guard);
+                Err::<(), _>(transient())
+            }
+        })
+        .sleep_with(|_| {
+            let guard = Dropped(&wait_dropped);
+            async move {
+                pending::<()>().await;
+                drop(guard);
+            }
+        })
+        .retry_with(&POLICY);
+        {
+            let mut future = pin!(future);
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(future.as_mut().poll(&mut context).is_pending());
+            assert!(future.as_mut().poll(&mut context).is_pending());
+            assert_eq!((attempt_dropped.get(), wait_dropped.get()), (in_the_wait, false));
+        }
+        assert_eq!((calls.get(), attempt_dropped.get()), (1, true));
+        assert_eq!(wait_dropped.get(), in_the_wait);
+    }
+}
+
+#[tokio::test]
+async fn r13_a_zero_delay_yields_so_that_a_timeout_around_it_fires() {
+    // Really runs, for the few milliseconds of the timeout.
+    let policy = RetryPolicy::new()
+        .with_initial_delay(Duration::ZERO)
+        .with_max_attempts(u32::MAX)
+        .with_logging(false);
+    let forever = (async || Err::<(), _>(transient())).retry_with(policy);
+    assert!(tokio::time::timeout(ms(5), forever).await.is_err());
+
+    let mut retry = policy.start();
+    let by_loop = async { while retry.wait_after_async(transient()).await.is_ok() {} };
+    assert!(tokio::time::timeout(ms(5), by_loop).await.is_err());
+}
+
+#[test]
+fn r13_each_zero_delay_yields_once_even_if_the_sleeper_does_not() {
+    let policy = RetryPolicy::new().with_initial_delay(Duration::ZERO).with_max_attempts(5);
+    let always = (async || Err::<(), _>(transient())).sleep_with(|_| ready(())).retry_with(policy);
+    let (result, polls) = poll_to_end(always);
+    assert_eq!((result.expect_err("it fails").attempts(), polls), (5, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_million_immediate_failures_do_not_overflow_the_stack() {
+    let policy = RetryPolicy::new()
+        .with_initial_delay(Duration::ZERO)
+        .with_max_attempts(1_000_000)
+        .with_logging(false);
+    let mut calls = 0_u32;
+    let fails = (|| {
+        calls += 1;
+        ready(Err::<(), _>(transient()))
+    })
+    .retry_with(policy);
+    let error = tokio::task::unconstrained(fails).await.expect_err("it fails");
+    assert_eq!((error.attempts(), calls), (1_000_000, 1_000_000));
+}
+
+#[test]
+fn a_million_waits_that_are_over_at_once_do_not_either() {
+    let policy = RetryPolicy::new().with_max_attempts(1_000_000).with_logging(false);
+    let fails = (|| ready(Err::<(), _>(transient()))).sleep_with(|_| ready(())).retry_with(policy);
+    assert_eq!(poll_to_end(fails).0.expect_err("it fails").attempts(), 1_000_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sleeper_that_breaks_cancels_with_the_last_error() {
+    let waits = Cell::new(0);
+    let error = (async || Err::<(), _>(ScriptError::Transient(4)))
+        .sleep_with(|_| {
+            waits.set(waits.get() + 1);
+            ready(if waits.get() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })
+        .retry_with(RetryPolicy::new().with_max_attempts(9))
+        .await
+        .expect_err("cancelled");
+    assert_eq!((error.attempts(), error.waited()), (2, secs(1)));
+    assert_eq!(error.reason(), StopReason::Cancelled);
+    assert_eq!(error.into_error(), ScriptError::Transient(4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_during_a_wait_is_heard_at_once() {
+    let (speaker, mut shutdown) = tokio::sync::watch::channel(false);
+    let started = tokio::time::Instant::now();
+    tokio::spawn(async move {
+        tokio::time::sleep(ms(300)).await;
+        speaker.send(true).expect("the retry still waits");
+    });
+    let error = (async || Err::<(), _>(transient()))
+        .sleep_with(|delay| {
+            let mut heard = shutdown.clone();
+            async move {
+                match tokio::time::timeout(delay, heard.wait_for(|down| *down)).await {
+                    Ok(_down) => ControlFlow::Break(()),
+                    Err(_elapsed) => ControlFlow::Continue(()),
+                }
+            }
+        })
+        .retry_with(&POLICY)
+        .await
+        .expect_err("cancelled");
+    assert_eq!((error.attempts(), error.reason()), (1, StopReason::Cancelled));
+    assert_eq!(started.elapsed(), ms(300));
+    assert!(*shutdown.borrow_and_update());
+}
+
+#[test]
+#[should_panic(expected = "a retry was polled after its end")]
+fn it_panics_when_it_is_polled_after_its_end() {
+    let mut future = pin!((async || Ok::<_, ScriptError>(())).retry_with(&POLICY));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(future.as_mut().poll(&mut context).is_ready());
+    let _polled = future.as_mut().poll(&mut context);
+}
+
+/// Every shape of operation that must compile, run on a multi-threaded runtime.
+mod shapes {
+    use super::*;
+
+    async fn item() -> Result<u32, ScriptError> {
+        Ok(1)
+    }
+
+    fn item_that_returns_a_future() -> std::future::Ready<Result<u32, ScriptError>> {
+        ready(Ok(2))
+    }
+
+    #[derive(Clone)]
+    struct Client {
+        calls: Arc<AtomicU32>,
+    }
+
+    impl Client {
+        async fn get(&self, url: &str) -> Result<u32, ScriptError> {
+            tokio::task::yield_now().await;
+            let calls = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+            if calls < 3 || url.is_empty() { Err(transient()) } else { Ok(calls) }
+        }
+
+        async fn get_by_itself(&self) -> Result<u32, RetryError<ScriptError>> {
+            (|| self.get("url")).retry_with(&QUICK).await
+        }
+    }
+
+    fn client() -> Client {
+        Client { calls: Arc::default() }
+    }
+
+    static QUICK: RetryPolicy = RetryPolicy::new().with_initial_delay(Duration::ZERO);
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn fn_items_and_async_fn_items() {
+        assert_eq!(item.retry_with(&QUICK).await, Ok(1));
+        assert_eq!(item_that_returns_a_future.retry_with(&QUICK).await, Ok(2));
+        assert_eq!(tokio::spawn(item.retry_with(&QUICK)).await.expect("no panic"), Ok(1));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn p19_closures_that_borrow_locals_of_a_spawned_task() {
+        let task = tokio::spawn(async {
+            let (client, url) = (client(), String::from("url"));
+            (|| client.get(&url)).retry_with(&QUICK).await
+        });
+        assert_eq!(task.await.expect("no panic"), Ok(3));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn p19_async_closures_that_borrow_locals_of_a_spawned_task() {
+        let task = tokio::spawn(async {
+            let (client, url) = (client(), String::from("url"));
+            (async || client.get(&url).await).retry_with(&QUICK).await
+        });
+        assert_eq!(task.await.expect("no panic"), Ok(3));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_whole_chain_in_a_spawned_task() {
+        let task = tokio::spawn(async {
+            let (client, url) = (client(), String::from("url"));
+            let mut heard = 0;
+            let result = (|| client.get(&url))
+                .retry_if(|error| *error == transient())
+                .on_retry(|_| heard += 1)
+                .sleep_with(tokio::time::sleep)
+                .retry_with(QUICK)
+                .await;
+            (result, heard)
+        });
+        assert_eq!(task.await.expect("no panic"), (Ok(3), 2));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn closures_that_move_and_clone() {
+        let client = client();
+        let future = (move || {
+            let client = client.clone();
+            async move { client.get("url").await }
+        })
+        .retry_with(&QUICK);
+        assert_eq!(tokio::spawn(future).await.expect("no panic"), Ok(3));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn methods_on_a_shared_self() {
+        let task = tokio::spawn(async { client().get_by_itself().await });
+        assert_eq!(task.await.expect("no panic"), Ok(3));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn mutable_state_goes_through_the_loop() {
+        struct Counter(u32);
+        impl Counter {
+            async fn next(&mut self) -> Result<u32, ScriptError> {
+                tokio::task::yield_now().await;
+                self.0 += 1;
+                if self.0 < 3 { Err(transient()) } else { Ok(self.0) }
+            }
+        }
+        let task = tokio::spawn(async {
+            let mut counter = Counter(0);
+            let mut retry = QUICK.start();
+            loop {
+                match counter.next().await {
+                    Ok(value) => return Ok(value),
+                    Err(error) => retry.wait_after_async(error).await?,
+                }
+            }
+        });
+        let result: Result<u32, RetryError<ScriptError>> = task.await.expect("no panic");
+        assert_eq!(result, Ok(3));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn boxed_futures_and_closures_by_mutable_reference() {
+        type Boxed = Pin<Box<dyn Future<Output = Result<u32, ScriptError>> + Send>>;
+        let mut calls = 0;
+        let mut make = || -> Boxed {
+            calls += 1;
+            Box::pin(ready(if calls < 2 { Err(transient()) } else { Ok(calls) }))
+        };
+        assert_eq!((&mut make).retry_with(&QUICK).await, Ok(2));
+        assert_eq!(make.retry_with(Arc::new(QUICK)).await, Ok(3));
+    }
+
+    #[test]
+    fn blocking_closures_are_still_told_apart() {
+        assert_eq!((|| Ok::<_, ScriptError>(1)).retry_with(QUICK), Ok(1));
+        let chain = (|| Ok::<_, ScriptError>(1)).on_retry(|_| ()).sleep_with(|_| ());
+        assert_eq!(chain.retry_with(QUICK), Ok(1));
+    }
+}
+
+#[test]
+fn it_is_send_where_operation_error_and_hooks_are() {
+    fn is_send<T: Send>(future: T) -> T {
+        future
+    }
+    let count = Arc::new(AtomicU32::new(0));
+    let future = is_send(
+        (|| ready(Err::<(), _>(Error::from(ErrorKind::NotFound))))
+            .retry_if(|error| error.kind() == ErrorKind::TimedOut)
+            .on_retry(|_| {
+                count.fetch_add(1, Ordering::Relaxed);
+            })
+            .retry_with(&POLICY),
+    );
+    assert!(format!("{future:?}").starts_with("RetryFuture"));
+    assert!(poll_to_end(future).0.is_err());
+    let mut retry = POLICY.start();
+    let wait = is_send(retry.wait_after_async(Error::from(ErrorKind::NotFound)));
+    assert!(poll_to_end(wait).0.is_err());
+}
+
+#[test]
+fn it_is_as_small_as_a_step_of_a_task_allows() {
+    /// 64 bytes, as that of a small request.
+    struct Operation([u64; 8]);
+    impl Future for Operation {
+        type Output = Result<u64, ScriptError>;
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+            Poll::Ready(Ok(self.0[0]))
+        }
+    }
+    fn operation() -> Operation {
+        Operation([7; 8])
+    }
+    let timer = size_of::<tokio::time::Sleep>();
+    let first = 7;
+    let plain = operation.retry_with(&POLICY);
+    let borrowing = (|| Operation([*std::hint::black_box(&first); 8])).retry_with(&POLICY);
+    let refined = operation.retry_if(|_| true).on_retry(|_| ()).retry_with(&POLICY);
+    // The timer is 96 bytes on a runtime of one thread alone, 112 with tokio's `rt-multi-thread`.
+    assert_eq!(size_of_val(&plain), timer + 40);
+    assert_eq!(size_of_val(&refined), timer + 40);
+    assert_eq!(size_of_val(&borrowing), timer + 48);
+    assert!(size_of_val(&plain) <= 152);
+    assert_eq!(poll_to_end(plain).0, Ok(7));
+    assert_eq!(poll_to_end(refined).0, Ok(7));
+    assert_eq!(poll_to_end(borrowing).0, Ok(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn jitter_differs_between_two_tasks_and_repeats_with_a_seed() {
+    let policy = RetryPolicy::new().with_jitter(Jitter::Full).with_max_attempts(5);
+    let waited = async |policy: RetryPolicy| {
+        let fails = (async || Err::<(), _>(transient())).retry_with(policy);
+        fails.await.expect_err("it fails").waited()
+    };
+    assert_ne!(waited(policy).await, waited(policy).await);
+    let seeded = policy.with_seed(3);
+    assert_eq!(waited(seeded).await, waited(seeded).await);
+    assert_eq!(waited(seeded).await, seeded.delays().sum());
+}
