@@ -1,13 +1,12 @@
 //! The one decision: a failure goes in, "wait this long" or "stop, because" comes out.
 
 use std::any::type_name;
-use std::num::NonZeroI64;
 use std::panic::Location;
-use std::sync::OnceLock;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::backoff::{Brief, Curve, nanos};
+use crate::clock::Moment;
 use crate::error::{RetryError, StopReason};
 use crate::event::{Log, RetryEvent};
 use crate::policy::RetryPolicy;
@@ -54,36 +53,11 @@ impl<E, P: FnMut(&E) -> bool> Classify<E> for P {
     }
 }
 
-/// A time on the monotonic clock, in 8 bytes: nanoseconds from a moment of this process, which may lie
-/// in its past or future.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment(NonZeroI64);
-
-impl Moment {
-    pub(crate) fn now() -> Self {
-        // Tokio's clock can be paused; outside of its runtimes it is the system's.
-        #[cfg(feature = "tokio")]
-        let now = tokio::time::Instant::now().into_std();
-        #[cfg(not(feature = "tokio"))]
-        let now = Instant::now();
-        Self::of(now)
-    }
-
-    fn of(instant: Instant) -> Self {
-        static ORIGIN: OnceLock<Instant> = OnceLock::new();
-        let origin = *ORIGIN.get_or_init(Instant::now);
-        let nanos = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
-        let offset = match instant.checked_duration_since(origin) {
-            Some(after) => nanos(after),
-            None => -nanos(origin.duration_since(instant)),
-        };
-        // The origin itself is told as the nanosecond after it.
-        Self(NonZeroI64::new(offset).unwrap_or(const { NonZeroI64::new(1).unwrap() }))
-    }
-
-    fn since(self, earlier: Self) -> Duration {
-        let nanos = self.0.get().saturating_sub(earlier.0.get());
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+/// A success pays for retries.
+#[inline]
+pub(crate) fn feed(policy: &RetryPolicy) {
+    if let Some(budget) = policy.budget() {
+        budget.deposit();
     }
 }
 
@@ -318,9 +292,10 @@ impl RetryContext {
         Ok(delay)
     }
 
-    /// The running attempt has succeeded: starts the count afresh. For loops that live long, such as
-    /// one that reconnects or watches: the next failure is then a first one, with all attempts, the
-    /// first delay, and a deadline that counts from that failure.
+    /// The running attempt has succeeded: feeds the [budget](crate::RetryBudget), where the policy has
+    /// one, and starts the count afresh. For loops that live long, such as one that reconnects or
+    /// watches: the next failure is then a first one, with all attempts, the first delay, and a deadline
+    /// that counts from that failure.
     ///
     /// ```
     /// # use std::io::{Error, ErrorKind};
@@ -346,7 +321,7 @@ impl RetryContext {
     /// # assert_eq!(watch().unwrap_err().error().kind(), ErrorKind::NotFound);
     /// ```
     pub fn succeeded(&mut self) {
-        self.progress.recovered(Log { policy: &self.policy, caller: self.caller });
+        self.progress.succeeded(Log { policy: &self.policy, caller: self.caller });
         self.progress = Progress::new(None);
     }
 }
@@ -410,6 +385,10 @@ impl Progress {
         if self.would_miss_deadline(policy, delay) {
             return Err(StopReason::DeadlineExceeded);
         }
+        // Last, so that only a retry that will be made is charged.
+        if policy.budget().is_some_and(|budget| !budget.withdraw()) {
+            return Err(StopReason::BudgetExhausted);
+        }
         Ok(delay)
     }
 
@@ -471,7 +450,8 @@ impl Progress {
 
     /// The running attempt succeeded.
     #[inline]
-    pub(crate) fn recovered(&self, log: Log<'_>) {
+    pub(crate) fn succeeded(&self, log: Log<'_>) {
+        feed(log.policy);
         if self.attempt > 1 {
             log.recovered(self.attempt, self.waited());
         }

@@ -131,7 +131,7 @@ impl<E> IsTransient for RetryError<E> {
 /// Why there was no further attempt.
 ///
 /// Where several reasons hold, the first of this order is told: permanent, attempts exhausted,
-/// retry-after too long, deadline exceeded.
+/// retry-after too long, deadline exceeded, budget exhausted.
 ///
 /// ```
 /// use retry_ext::StopReason;
@@ -150,6 +150,8 @@ pub enum StopReason {
     RetryAfterTooLong,
     /// The next wait would have ended after [`max_elapsed`](crate::RetryPolicy::max_elapsed).
     DeadlineExceeded,
+    /// The [budget](crate::RetryBudget) that the operation shares with others is spent.
+    BudgetExhausted,
     /// The sleeper ended the wait with [`SleepOutcome::Cancelled`](crate::SleepOutcome::Cancelled).
     Cancelled,
     /// An iterator ended after a transient error; see [`RetryIteratorExt`](crate::RetryIteratorExt).
@@ -163,6 +165,7 @@ impl fmt::Display for StopReason {
             Self::AttemptsExhausted => "attempts exhausted",
             Self::RetryAfterTooLong => "retry-after longer than the maximum delay",
             Self::DeadlineExceeded => "deadline exceeded",
+            Self::BudgetExhausted => "retry budget exhausted",
             Self::Cancelled => "cancelled",
             Self::SourceEnded => "the source ended",
         })

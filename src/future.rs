@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::context::{Classify, Moment, Progress};
+use crate::clock::Moment;
+use crate::context::{Classify, Progress};
 use crate::error::{RetryError, StopReason};
 use crate::event::{Log, Notify, RetryEvent, SleepOutcome};
 use crate::policy::RetryPolicy;
@@ -451,7 +452,7 @@ where
                     let error = match ready!(future.poll(cx)) {
                         Ok(value) => {
                             this.state.set(State::End);
-                            this.progress.recovered(log);
+                            this.progress.succeeded(log);
                             return Poll::Ready(Ok(value));
                         }
                         Err(error) => error,

@@ -6,7 +6,8 @@ use std::iter::FusedIterator;
 use std::panic::Location;
 use std::time::Duration;
 
-use crate::context::{Classify, Moment};
+use crate::clock::Moment;
+use crate::context::{Classify, feed};
 use crate::error::RetryError;
 use crate::event::{Notify, RetryEvent, SleepOutcome};
 use crate::policy::RetryPolicy;
@@ -218,7 +219,10 @@ where
         let start = policy.max_elapsed().map(|_| Moment::now());
         let source = &mut self.chain.operation.0;
         Some(match source.next()? {
-            Ok(value) => Ok(value),
+            Ok(value) => {
+                feed(policy);
+                Ok(value)
+            }
             Err(error) => {
                 self.chain.hooks.again(|| source.next(), error, start, policy, self.caller)
             }

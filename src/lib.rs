@@ -139,6 +139,11 @@
 //! lend `&mut` state to the futures that it makes: that is for the loop form and its
 //! `wait_after_async`.
 //!
+//! # Why budgets
+//!
+//! Attempts and jitter bound what one caller does; a [`RetryBudget`] bounds what all of them do
+//! together.
+//!
 //! # Recipes
 //!
 //! ## Somebody else's error type
@@ -439,6 +444,8 @@
 #![doc(test(attr(deny(warnings))))]
 
 mod backoff;
+mod budget;
+mod clock;
 #[cfg(feature = "config")]
 mod config;
 mod context;
@@ -453,6 +460,7 @@ mod retry;
 mod transient;
 
 pub use backoff::{Backoff, RetryIter};
+pub use budget::RetryBudget;
 #[cfg(feature = "config")]
 pub use config::{ConfigError, RetryConfig};
 pub use context::RetryContext;

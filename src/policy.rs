@@ -4,6 +4,7 @@ use std::panic::Location;
 use std::time::Duration;
 
 use crate::backoff::{Backoff, RetryIter};
+use crate::budget::RetryBudget;
 use crate::context::RetryContext;
 use crate::jitter::Jitter;
 
@@ -39,6 +40,7 @@ use crate::jitter::Jitter;
 /// | [`max_delay`](Self::with_max_delay) | 60 s | |
 /// | [`jitter`](Self::with_jitter) | [`Jitter::None`] | |
 /// | [`max_elapsed`](Self::with_max_elapsed) | none | |
+/// | [`budget`](Self::with_budget) | none | shared, `static` |
 /// | [`name`](Self::with_name) | none | |
 /// | [`logging`](Self::with_logging) | on | |
 ///
@@ -57,6 +59,7 @@ use crate::jitter::Jitter;
 pub struct RetryPolicy {
     pub(crate) backoff: Backoff,
     max_elapsed: Option<Duration>,
+    budget: Option<&'static RetryBudget>,
     name: Option<&'static str>,
     max_attempts: u32,
     logging: bool,
@@ -74,6 +77,7 @@ impl RetryPolicy {
         Self {
             backoff: Backoff::exponential(),
             max_elapsed: None,
+            budget: None,
             name: None,
             max_attempts: 3,
             logging: true,
@@ -136,6 +140,20 @@ impl RetryPolicy {
     /// ```
     pub const fn with_max_elapsed(self, max_elapsed: Duration) -> Self {
         Self { max_elapsed: Some(max_elapsed), ..self }
+    }
+
+    /// Shares a budget of retries with all operations that have it. Its successes feed it, its retries
+    /// are charged to it, and where it is spent a retry stops with
+    /// [`BudgetExhausted`](crate::StopReason::BudgetExhausted).
+    ///
+    /// ```
+    /// # use retry_ext::{RetryBudget, RetryPolicy};
+    /// static BUDGET: RetryBudget = RetryBudget::new();
+    /// static POLICY: RetryPolicy = RetryPolicy::new().with_budget(&BUDGET);
+    /// assert!(POLICY.budget().is_some());
+    /// ```
+    pub const fn with_budget(self, budget: &'static RetryBudget) -> Self {
+        Self { budget: Some(budget), ..self }
     }
 
     /// Sets a name. Log records say it instead of the place in the code, and events carry it.
@@ -253,6 +271,17 @@ impl RetryPolicy {
     #[must_use]
     pub const fn max_elapsed(&self) -> Option<Duration> {
         self.max_elapsed
+    }
+
+    /// The budget, where there is one.
+    ///
+    /// ```
+    /// # use retry_ext::RetryPolicy;
+    /// assert!(RetryPolicy::new().budget().is_none());
+    /// ```
+    #[must_use]
+    pub const fn budget(&self) -> Option<&'static RetryBudget> {
+        self.budget
     }
 
     /// The name, where there is one.

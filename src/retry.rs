@@ -7,7 +7,8 @@ use std::panic::Location;
 use std::thread;
 use std::time::Duration;
 
-use crate::context::{Classify, Moment, Progress};
+use crate::clock::Moment;
+use crate::context::{Classify, Progress, feed};
 use crate::error::{RetryError, StopReason};
 use crate::event::{Log, Notify, RetryEvent, SleepOutcome};
 use crate::policy::RetryPolicy;
@@ -292,7 +293,10 @@ where
             return self.clocked(policy, caller);
         }
         match (self.operation)() {
-            Ok(value) => Ok(value),
+            Ok(value) => {
+                feed(policy);
+                Ok(value)
+            }
             Err(error) => {
                 self.hooks.again(|| Some((self.operation)()), error, None, policy, caller)
             }
@@ -313,7 +317,10 @@ where
     {
         let start = Some(Moment::now());
         match (self.operation)() {
-            Ok(value) => Ok(value),
+            Ok(value) => {
+                feed(policy);
+                Ok(value)
+            }
             Err(error) => {
                 self.hooks.again(|| Some((self.operation)()), error, start, policy, caller)
             }
@@ -389,7 +396,7 @@ impl<C, N, S> Hooks<C, N, S> {
             }
             error = match operation() {
                 Some(Ok(value)) => {
-                    progress.recovered(log);
+                    progress.succeeded(log);
                     return Ok(value);
                 }
                 Some(Err(error)) => error,

@@ -1,0 +1,488 @@
+//! The budget: how many retries all operations together may make.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::backoff::nanos;
+use crate::clock::Moment;
+
+/// Bounds the retries of all operations that share it by their successes.
+///
+/// Attempts and jitter bound what one caller does. In an outage, though, every caller makes all of
+/// its attempts: three attempts are three times the load, at the worst moment, and may keep a service
+/// down that would recover under its ordinary load. A budget is fed by success: each one deposits
+/// `ratio`, each retry withdraws 1, and where nothing succeeds any more there is soon nothing to
+/// withdraw. See [why budgets](crate#why-budgets).
+///
+/// | setting | default | meaning |
+/// |---|---|---|
+/// | [`ratio`](Self::with_ratio) | 0.2 | retries per success |
+/// | [`min_retries`](Self::with_min_retries) | 2 | retries in each window that need no success, so that a lone call keeps its three attempts |
+/// | [`window`](Self::with_window) | 10 s | how long a success, and a retry, count |
+///
+/// It is made to be a `static`, shared as widely as possible: by all calls that go to one service. It
+/// is lock-free, allocates nothing, needs no thread, and works for closures, loops, iterators and
+/// futures alike.
+///
+/// ```
+/// use retry_ext::{RetryBudget, RetryExt, RetryPolicy, StopReason};
+/// use std::io::{Error, ErrorKind};
+///
+/// static BUDGET: RetryBudget = RetryBudget::new();
+/// static POLICY: RetryPolicy = RetryPolicy::new().with_budget(&BUDGET);
+///
+/// let fails = || Err::<(), _>(Error::from(ErrorKind::TimedOut));
+/// let first = fails.sleep_with(|_| ()).retry_with(POLICY).unwrap_err();
+/// assert_eq!((first.attempts(), first.reason()), (3, StopReason::AttemptsExhausted));
+///
+/// // The two free retries of this window are spent, and nothing has succeeded.
+/// let second = fails.sleep_with(|_| ()).retry_with(POLICY).unwrap_err();
+/// assert_eq!((second.attempts(), second.reason()), (1, StopReason::BudgetExhausted));
+/// ```
+///
+/// A retry is charged when it is scheduled, before its wait, so that a crowd that waits cannot all
+/// come back on one deposit. What is refused ends with the last real error and
+/// [`StopReason::BudgetExhausted`](crate::StopReason::BudgetExhausted).
+///
+/// The window moves in ten slices: what is counted is 9/10 to the whole of it old at the most.
+pub struct RetryBudget {
+    ledger: Ledger<AtomicU64, SLICES>,
+    /// In millionths.
+    ratio: u32,
+    min_retries: u32,
+    window: Duration,
+}
+
+/// How finely the window moves.
+const SLICES: usize = 10;
+const MILLION: u64 = 1_000_000;
+
+impl RetryBudget {
+    /// A window of 10 s, 0.2 retries for each success, and 2 retries in each window for nothing.
+    ///
+    /// ```
+    /// # use retry_ext::RetryBudget;
+    /// assert_eq!(RetryBudget::new().available(), 2);
+    /// ```
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            ledger: Ledger {
+                deposited: [const { AtomicU64::new(0) }; SLICES],
+                withdrawn: [const { AtomicU64::new(0) }; SLICES],
+                head: AtomicU64::new(0),
+            },
+            ratio: 200_000,
+            min_retries: 2,
+            window: Duration::from_secs(10),
+        }
+    }
+
+    /// Sets how many retries a success pays for; counted in millionths.
+    ///
+    /// # Panics
+    ///
+    /// If `ratio` is not a number from 0 to 10. In a constant that is a compile error.
+    ///
+    /// ```
+    /// # use retry_ext::RetryBudget;
+    /// static BUDGET: RetryBudget = RetryBudget::new().with_ratio(0.1);
+    /// ```
+    #[must_use = "a setter returns the changed budget"]
+    #[track_caller]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to ten million")]
+    pub const fn with_ratio(self, ratio: f64) -> Self {
+        // NaN fails either comparison.
+        assert!(
+            ratio >= 0.0 && ratio <= 10.0,
+            "the ratio of a retry budget must be a number from 0 to 10"
+        );
+        Self { ratio: (ratio * 1e6 + 0.5) as u32, ..self }
+    }
+
+    /// Sets how many retries each window has for nothing. Keep it small: every process has them.
+    ///
+    /// ```
+    /// # use retry_ext::RetryBudget;
+    /// assert_eq!(RetryBudget::new().with_min_retries(5).available(), 5);
+    /// ```
+    #[must_use = "a setter returns the changed budget"]
+    pub const fn with_min_retries(self, min_retries: u32) -> Self {
+        Self { min_retries, ..self }
+    }
+
+    /// Sets how long a success and a retry count.
+    ///
+    /// # Panics
+    ///
+    /// If `window` is shorter than 1 ms. In a constant that is a compile error.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use retry_ext::RetryBudget;
+    /// static BUDGET: RetryBudget = RetryBudget::new().with_window(Duration::from_secs(30));
+    /// ```
+    #[must_use = "a setter returns the changed budget"]
+    #[track_caller]
+    pub const fn with_window(self, window: Duration) -> Self {
+        assert!(window.as_millis() >= 1, "the window of a retry budget must be at least 1 ms");
+        Self { window, ..self }
+    }
+
+    /// How many retries could be made now, all at once: for gauges.
+    ///
+    /// ```
+    /// use retry_ext::{RetryBudget, RetryExt, RetryPolicy};
+    ///
+    /// static BUDGET: RetryBudget = RetryBudget::new();
+    /// let policy = RetryPolicy::new().with_budget(&BUDGET);
+    /// for _ in 0..10 {
+    ///     (|| "7".parse::<u8>()).retry_if(|_| true).retry_with(policy).unwrap();
+    /// }
+    /// assert_eq!(BUDGET.available(), 2 + 2); // 10 × 0.2, and 2 for nothing
+    /// ```
+    pub fn available(&self) -> u32 {
+        let slice = self.slice(Moment::now());
+        let left = self.ledger.available(slice, |deposits| self.allowed(deposits));
+        u32::try_from(left).unwrap_or(u32::MAX)
+    }
+
+    /// An operation has succeeded.
+    #[inline]
+    pub(crate) fn deposit(&self) {
+        self.ledger.deposit(self.slice(Moment::now()));
+    }
+
+    /// A retry is to be scheduled: whether it may.
+    pub(crate) fn withdraw(&self) -> bool {
+        self.ledger.withdraw(self.slice(Moment::now()), |deposits| self.allowed(deposits))
+    }
+
+    fn allowed(&self, deposits: u64) -> u64 {
+        deposits * u64::from(self.ratio) / MILLION + u64::from(self.min_retries)
+    }
+
+    /// The number of the slice in which a moment lies.
+    #[inline]
+    fn slice(&self, moment: Moment) -> u64 {
+        moment.ticks() / (nanos(self.window) / SLICES as u64)
+    }
+}
+
+impl Default for RetryBudget {
+    /// [`RetryBudget::new`].
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for RetryBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryBudget")
+            .field("ratio", &(f64::from(self.ratio) / 1e6))
+            .field("min_retries", &self.min_retries)
+            .field("window", &self.window)
+            .field("available", &self.available())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Deposits and withdrawals of the last `N` slices.
+///
+/// Each word holds the number of a slice and a count of what happened in it. Both only grow, so that
+/// a word that has not changed has not been changed in between, and old contents are told from new
+/// ones after any time.
+///
+/// All withdrawals go through `head`, the count of the newest slice in which one was made: a
+/// withdrawal is the exchange of that one word, and fails if there was another since the sum was
+/// taken. That is what makes the sum exact. Whoever moves `head` on to a new slice has recorded its
+/// old contents in `withdrawn` before.
+#[derive(Debug)]
+struct Ledger<A, const N: usize> {
+    deposited: [A; N],
+    withdrawn: [A; N],
+    head: A,
+}
+
+/// An atomic word; another one than the standard library's where all interleavings are tried.
+trait Word {
+    fn load(&self) -> u64;
+    fn add_one(&self);
+    fn raise(&self, to: u64);
+    fn exchange(&self, from: u64, to: u64) -> Result<u64, u64>;
+}
+
+impl Word for AtomicU64 {
+    #[inline]
+    fn load(&self) -> u64 {
+        self.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    fn add_one(&self) {
+        self.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn raise(&self, to: u64) {
+        self.fetch_max(to, Ordering::AcqRel);
+    }
+
+    fn exchange(&self, from: u64, to: u64) -> Result<u64, u64> {
+        self.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+    }
+}
+
+/// The lower bits of a word count; 40 bits are left for the number of the slice.
+const COUNT_BITS: u32 = 24;
+const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
+/// No slice counts further; what is above is left for threads that have looked and not yet added.
+const COUNT_MAX: u64 = COUNT_MASK - (1 << 16);
+
+const fn pack(slice: u64, count: u64) -> u64 {
+    slice << COUNT_BITS | count
+}
+
+const fn slice_of(word: u64) -> u64 {
+    word >> COUNT_BITS
+}
+
+const fn count_of(word: u64) -> u64 {
+    word & COUNT_MASK
+}
+
+impl<A: Word, const N: usize> Ledger<A, N> {
+    #[inline]
+    fn place(slice: u64) -> usize {
+        usize::try_from(slice % N as u64).unwrap_or(0) // it is below N
+    }
+
+    /// One load and one addition, but for the first deposit of a slice.
+    #[inline]
+    fn deposit(&self, slice: u64) {
+        let word = &self.deposited[Self::place(slice)];
+        let mut seen = word.load();
+        while slice_of(seen) < slice {
+            match word.exchange(seen, pack(slice, 1)) {
+                Ok(_) => return,
+                Err(now) => seen = now,
+            }
+        }
+        // A newer slice has the place only if this thread has slept for a whole window since it read
+        // the clock: then the deposit counts for the time at which it arrives.
+        if count_of(seen) < COUNT_MAX {
+            word.add_one();
+        }
+    }
+
+    /// The deposits that count in this slice. Newer ones do as well: another thread's clock was read
+    /// later.
+    fn deposits(&self, slice: u64) -> u64 {
+        let words = self.deposited.iter().map(Word::load);
+        words.filter(|word| slice_of(*word) + N as u64 > slice).map(count_of).sum()
+    }
+
+    /// The withdrawals of the slices before this one that still count.
+    fn withdrawals_before(&self, slice: u64) -> u64 {
+        let words = self.withdrawn.iter().map(Word::load);
+        let counts = |word: &u64| slice_of(*word) < slice && slice_of(*word) + N as u64 > slice;
+        words.filter(counts).map(count_of).sum()
+    }
+
+    /// Where withdrawals stand, seen from this slice: the newest slice, and the count in it.
+    fn newest(&self, head: u64, slice: u64) -> (u64, u64) {
+        if slice_of(head) >= slice {
+            return (slice_of(head), count_of(head));
+        }
+        self.withdrawn[Self::place(slice_of(head))].raise(head);
+        (slice, 0)
+    }
+
+    fn withdraw(&self, slice: u64, allowed: impl Fn(u64) -> u64) -> bool {
+        let mut head = self.head.load();
+        loop {
+            let (newest, count) = self.newest(head, slice);
+            let spent = self.withdrawals_before(newest) + count;
+            if spent >= allowed(self.deposits(newest)) || count >= COUNT_MAX {
+                return false;
+            }
+            match self.head.exchange(head, pack(newest, count + 1)) {
+                Ok(_) => return true,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    fn available(&self, slice: u64, allowed: impl Fn(u64) -> u64) -> u64 {
+        let (newest, count) = self.newest(self.head.load(), slice);
+        let spent = self.withdrawals_before(newest) + count;
+        allowed(self.deposits(newest)).saturating_sub(spent)
+    }
+
+    #[cfg(test)]
+    fn of(word: impl Fn() -> A) -> Self {
+        Self {
+            deposited: std::array::from_fn(|_| word()),
+            withdrawn: std::array::from_fn(|_| word()),
+            head: word(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Small = Ledger<AtomicU64, 4>;
+
+    fn ledger() -> Small {
+        Small::of(|| AtomicU64::new(0))
+    }
+
+    /// Half a retry for each deposit, and one for nothing.
+    fn half(deposits: u64) -> u64 {
+        deposits / 2 + 1
+    }
+
+    fn drain(ledger: &Small, slice: u64) -> u64 {
+        (0..100).take_while(|_| ledger.withdraw(slice, half)).count() as u64
+    }
+
+    #[test]
+    fn withdrawals_are_the_minimum_and_the_share_of_the_deposits() {
+        let ledger = ledger();
+        assert_eq!(drain(&ledger, 100), 1);
+        for _ in 0..7 {
+            ledger.deposit(100);
+        }
+        assert_eq!(ledger.available(100, half), 3);
+        assert_eq!(drain(&ledger, 100), 3);
+        assert_eq!(drain(&ledger, 103), 0);
+    }
+
+    #[test]
+    fn deposits_and_withdrawals_count_for_a_window_and_no_longer() {
+        let ledger = ledger();
+        for _ in 0..10 {
+            ledger.deposit(100);
+        }
+        assert_eq!(ledger.available(103, half), 6);
+        assert_eq!(ledger.available(104, half), 1);
+        assert_eq!(drain(&ledger, 101), 6);
+        // The deposits are gone at 104, the withdrawals at 105.
+        assert_eq!(drain(&ledger, 104), 0);
+        assert_eq!(drain(&ledger, 105), 1);
+        assert_eq!(drain(&ledger, 108), 0);
+        assert_eq!(drain(&ledger, 109), 1);
+    }
+
+    #[test]
+    fn any_time_may_pass() {
+        let ledger = ledger();
+        for slice in [5, 1_000_000, 1 << 39] {
+            ledger.deposit(slice);
+            ledger.deposit(slice);
+            assert_eq!(drain(&ledger, slice), 2, "slice {slice}");
+            assert_eq!(drain(&ledger, slice + 3), 0);
+            assert_eq!(drain(&ledger, slice + 4), 1);
+        }
+    }
+
+    #[test]
+    fn a_thread_with_an_old_clock_neither_breaks_nor_overdraws() {
+        let ledger = ledger();
+        assert!(ledger.withdraw(200, half));
+        assert!(!ledger.withdraw(190, half), "what is newer counts");
+        ledger.deposit(200);
+        ledger.deposit(196); // the place of 200: counted as it arrives
+        assert_eq!(ledger.available(200, half), 1);
+        assert!(ledger.withdraw(199, half));
+        assert!(!ledger.withdraw(200, half));
+    }
+
+    #[test]
+    fn counts_saturate_before_they_reach_the_number_of_the_slice() {
+        let ledger = ledger();
+        ledger.deposited[Small::place(8)].raise(pack(8, COUNT_MAX));
+        ledger.deposit(8);
+        assert_eq!(ledger.deposits(8), COUNT_MAX);
+        ledger.head.raise(pack(8, COUNT_MAX));
+        assert!(!ledger.withdraw(8, |_| u64::MAX));
+    }
+
+    impl Word for loom::sync::atomic::AtomicU64 {
+        fn load(&self) -> u64 {
+            self.load(Ordering::Acquire)
+        }
+
+        fn add_one(&self) {
+            self.fetch_add(1, Ordering::AcqRel);
+        }
+
+        fn raise(&self, to: u64) {
+            self.fetch_max(to, Ordering::AcqRel);
+        }
+
+        fn exchange(&self, from: u64, to: u64) -> Result<u64, u64> {
+            self.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+        }
+    }
+
+    /// With up to two switches away from a thread that could go on: more takes hours, and loom's
+    /// authors know of few faults that need more.
+    fn every_interleaving(model: impl Fn() + Sync + Send + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(2);
+        builder.check(model);
+    }
+
+    /// Three threads over the change of a slice.
+    #[test]
+    fn no_interleaving_overdraws_or_refuses_what_is_there() {
+        use loom::sync::Arc;
+        use loom::sync::atomic::AtomicU64 as Modelled;
+        use loom::thread;
+
+        type Modelled2 = Ledger<Modelled, 2>;
+        every_interleaving(|| {
+            let ledger: Arc<Modelled2> = Arc::new(Ledger::of(|| Modelled::new(0)));
+            let two = |_deposits| 2;
+            let threads = [10, 11].map(|slice| {
+                let ledger = Arc::clone(&ledger);
+                thread::spawn(move || u64::from(ledger.withdraw(slice, two)))
+            });
+            let here = u64::from(ledger.withdraw(11, two));
+            let granted: u64 = threads.into_iter().map(|t| t.join().expect("no panic")).sum();
+            // All three lie in one window of two slices.
+            assert_eq!(here + granted, 2);
+            assert!(!ledger.withdraw(11, two));
+        });
+    }
+
+    #[test]
+    fn no_interleaving_loses_a_deposit_or_invents_one() {
+        use loom::sync::Arc;
+        use loom::sync::atomic::AtomicU64 as Modelled;
+        use loom::thread;
+
+        type Modelled2 = Ledger<Modelled, 2>;
+        every_interleaving(|| {
+            let ledger: Arc<Modelled2> = Arc::new(Ledger::of(|| Modelled::new(0)));
+            let as_many = |deposits| deposits;
+            let depositor = {
+                let ledger = Arc::clone(&ledger);
+                thread::spawn(move || ledger.deposit(10))
+            };
+            let withdrawer = {
+                let ledger = Arc::clone(&ledger);
+                thread::spawn(move || u64::from(ledger.withdraw(10, as_many)))
+            };
+            ledger.deposit(11);
+            depositor.join().expect("no panic");
+            let granted = withdrawer.join().expect("no panic");
+            assert_eq!(ledger.deposits(11), 2);
+            let rest = (0..4).filter(|_| ledger.withdraw(11, as_many)).count() as u64;
+            assert_eq!(granted + rest, 2);
+        });
+    }
+}
