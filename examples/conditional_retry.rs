@@ -67,7 +67,10 @@ fn main() -> io::Result<()> {
         let path = path.clone();
         thread::spawn(move || {
             thread::sleep(Duration::from_millis(100));
-            fs::write(path, "20\n22\n")
+            // Under another name first: nobody may read half of it.
+            let unfinished = path.with_extension("part");
+            fs::write(&unfinished, "20\n22\n")?;
+            fs::rename(unfinished, path)
         })
     };
     let sum = (|| sum_of(&fs::read_to_string(&path)?))

@@ -72,7 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let agent: ureq::Agent =
         ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
 
-    // A date has whole seconds, so this is one to two seconds away.
+    // A date has whole seconds, so this is one to two seconds away, and less when it is used.
     let in_two_seconds = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(2));
     let server = Server::start(vec![
         Answer::too_many_requests("1"),

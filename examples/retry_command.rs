@@ -2,18 +2,21 @@
 //!
 //! Runs a command until it succeeds. The policy comes from the option and from the `RETRY_*` variables
 //! of the environment; the command's output passes through, and its last exit code is this one's.
-//! A command that is not found or cannot be run is not retried.
+//! A command that is not found, may not be run, or is ended by a signal is not retried. Each run reads
+//! on where the one before has left the input.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::process::{Command, ExitCode, ExitStatus};
 
-use retry_ext::{IsTransient, RetryConfig, RetryExt};
+use retry_ext::{IsTransient, RetryConfig, RetryEvent, RetryExt};
 
 const USAGE: &str = "usage: retry_command [--attempts N] [--on CODE,CODE…] [--] COMMAND [ARGS…]
 
   --attempts N       how often the command is run at most (1 to 1000)
-  --on CODE,CODE…    only these exit codes are retried; otherwise all but 126 and 127
+  --on CODE,CODE…    only these exit codes are retried; otherwise all but 126 and 127, and but
+                     128 + N of a command that signal N has ended
+  --help             says this
 
 The environment: RETRY_MAX_ATTEMPTS, RETRY_BACKOFF_FACTOR, RETRY_INITIAL_DELAY, RETRY_MAX_DELAY,
 RETRY_MAX_ELAPSED, RETRY_JITTER, RETRY_LOG; and RUST_LOG.";
@@ -63,6 +66,7 @@ fn code_of(status: ExitStatus) -> u8 {
 struct Options {
     attempts: Option<u32>,
     on: Option<Vec<u8>>,
+    help: bool,
     command: Vec<OsString>,
 }
 
@@ -73,6 +77,7 @@ fn options() -> Result<Options, lexopt::Error> {
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("attempts") => options.attempts = Some(arguments.value()?.parse()?),
+            Long("help") | Short('h') => options.help = true,
             Long("on") => {
                 let codes = |text: &str| text.split(',').map(|code| code.trim().parse()).collect();
                 options.on = Some(arguments.value()?.parse_with(codes)?);
@@ -84,7 +89,7 @@ fn options() -> Result<Options, lexopt::Error> {
             other => return Err(other.unexpected()),
         }
     }
-    if options.command.is_empty() {
+    if options.command.is_empty() && !options.help {
         return Err("there is no command to run".into());
     }
     Ok(options)
@@ -100,7 +105,7 @@ fn run(options: &Options) -> Result<(), CommandError> {
     let code = code_of(status);
     let transient = match &options.on {
         Some(codes) => codes.contains(&code),
-        // A signal is somebody's wish that the command end.
+        // Mostly a signal is somebody's wish that the command end.
         None => status.code().is_some() && code != CANNOT_RUN && code != NOT_FOUND,
     };
     Err(CommandError::Failed { status, transient })
@@ -115,6 +120,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if options.help {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let in_code = RetryConfig { max_attempts: options.attempts, ..RetryConfig::default() };
     let policy =
         RetryConfig::from_env().and_then(|environment| in_code.or(environment).into_policy());
@@ -125,7 +134,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match (|| run(&options)).retry_with(policy) {
+    let hear = |retry: &RetryEvent<'_, CommandError>| log::warn!("{}", retry.error);
+    match (|| run(&options)).on_retry(hear).retry_with(policy) {
         Ok(()) => ExitCode::SUCCESS,
         Err(stopped) => {
             let error = stopped.error();

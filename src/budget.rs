@@ -88,6 +88,7 @@ impl RetryBudget {
     /// ```
     /// # use retry_ext::RetryBudget;
     /// static BUDGET: RetryBudget = RetryBudget::new().with_ratio(0.1);
+    /// assert_eq!(BUDGET.available(), 2); // nothing has succeeded yet
     /// ```
     #[must_use = "a setter returns the changed budget"]
     #[track_caller]
@@ -122,6 +123,7 @@ impl RetryBudget {
     /// # use std::time::Duration;
     /// # use retry_ext::RetryBudget;
     /// static BUDGET: RetryBudget = RetryBudget::new().with_window(Duration::from_secs(30));
+    /// assert_eq!(BUDGET.available(), 2);
     /// ```
     #[must_use = "a setter returns the changed budget"]
     #[track_caller]

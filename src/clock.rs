@@ -44,3 +44,35 @@ impl Moment {
         self.0.get().saturating_add(BEFORE).cast_unsigned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_told_apart_on_both_sides_of_the_origin() {
+        let origin = Moment::of(Instant::now());
+        let now = Instant::now();
+        let hour = Duration::from_secs(3_600);
+        let later = Moment::of(now + hour);
+        assert_eq!(later.since(Moment::of(now)), hour);
+        assert_eq!(Moment::of(now).since(later), Duration::ZERO);
+        assert!(later.ticks() > origin.ticks());
+        // Not every system can tell a time before it was started.
+        if let Some(earlier) = now.checked_sub(Duration::from_secs(1)) {
+            let earlier = Moment::of(earlier);
+            assert_eq!(Moment::of(now).since(earlier), Duration::from_secs(1));
+            assert_eq!(later.since(earlier), hour + Duration::from_secs(1));
+            assert_eq!(later.ticks() - earlier.ticks(), 3_601_000_000_000);
+        }
+    }
+
+    #[test]
+    fn a_moment_centuries_away_saturates() {
+        let far = Instant::now().checked_add(Duration::from_secs(400 * 365 * 24 * 3_600));
+        if let Some(far) = far.map(Moment::of) {
+            assert!(far.since(Moment::now()) > Duration::from_secs(290 * 365 * 24 * 3_600));
+            assert_eq!(Moment::now().since(far), Duration::ZERO);
+        }
+    }
+}

@@ -51,7 +51,7 @@ use crate::policy::RetryPolicy;
 ///   max_delay: 60.0
 ///   log_retries: true
 /// ")?;
-/// let from_the_environment = RetryConfig::from_env()?;
+/// let from_the_environment = RetryConfig::from_env_prefixed("MYAPP_RETRY_")?;
 /// let policy = from_the_environment.or(settings.retry).into_policy()?;
 /// assert_eq!(policy.max_attempts(), 3);
 /// assert_eq!(policy.initial_delay(), Duration::from_secs(1));
@@ -59,8 +59,9 @@ use crate::policy::RetryPolicy;
 /// ```
 ///
 /// A key that does not exist, a value of the wrong type and one outside the limits are errors, where
-/// they are read; no value is silently replaced, and none panics. A key whose value is `null` counts
-/// as not set.
+/// they are read; no value is silently replaced, and none panics. `null` counts as not set, for a key
+/// and for the whole section. Make it a field of its own: serde's `flatten` cannot tell its unknown keys
+/// from those of the settings around it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, remote = "Self")]
 pub struct RetryConfig {
@@ -124,11 +125,11 @@ impl RetryConfig {
     /// The first variable that is empty, not UTF-8, of the wrong type or outside its limits; and any
     /// other one that begins with `RETRY_`, since a misspelt setting must not go unnoticed.
     ///
-    /// ```
+    /// ```no_run
     /// use retry_ext::RetryConfig;
     ///
     /// let policy = RetryConfig::from_env()?.into_policy()?;
-    /// assert_eq!(policy.max_attempts(), 3); // nothing is set here
+    /// # assert_eq!(policy.max_attempts(), 3);
     /// # Ok::<(), retry_ext::ConfigError>(())
     /// ```
     pub fn from_env() -> Result<Self, ConfigError> {
@@ -137,8 +138,8 @@ impl RetryConfig {
 
     /// As [`from_env`](Self::from_env), with a prefix of your own in the place of `RETRY_`; the
     /// underscore at its end may be left out. Choose one that no other variable begins with, such as
-    /// `MYAPP_RETRY_`: those that are not settings are errors. With an empty prefix, where that
-    /// cannot be told, they are not.
+    /// `MYAPP_RETRY_`: those that are not settings are errors, be they another prefix's. With an empty
+    /// prefix, where that cannot be told, they are not; but `LOG` and `JITTER` are settings then.
     ///
     /// # Errors
     ///
@@ -156,8 +157,10 @@ impl RetryConfig {
         let prefix = format!("{prefix}{underscore}");
         let mut config = Self::default();
         for (name, value) in env::vars_os() {
-            let Some(name) = name.to_str() else { continue };
+            // A name that is not UTF-8 is none of the settings, but may have their prefix.
+            let name = name.to_string_lossy();
             let Some(key) = name.strip_prefix(&prefix) else { continue };
+            let name = &*name;
             match key {
                 "MAX_ATTEMPTS" => config.max_attempts = Some(variable(name, &value)?),
                 "BACKOFF_FACTOR" => config.backoff_factor = Some(variable(name, &value)?),
@@ -198,7 +201,8 @@ impl RetryConfig {
     }
 
     /// Makes a policy, with the defaults for what is not set. All limits are checked here, also those
-    /// of values that were set in code; it does not panic.
+    /// of values that were set in code; it does not panic. For a program with defaults of its own, see
+    /// [`apply_to`](Self::apply_to).
     ///
     /// # Errors
     ///
@@ -215,7 +219,27 @@ impl RetryConfig {
     /// );
     /// ```
     pub fn into_policy(self) -> Result<RetryPolicy, ConfigError> {
-        let mut policy = RetryPolicy::new();
+        self.apply_to(RetryPolicy::new())
+    }
+
+    /// Lays what is set over a policy of the program's own: its other settings stay.
+    ///
+    /// # Errors
+    ///
+    /// As for [`into_policy`](Self::into_policy).
+    ///
+    /// ```
+    /// use retry_ext::{Backoff, RetryConfig, RetryPolicy};
+    ///
+    /// const OURS: RetryPolicy = RetryPolicy::new().with_backoff(Backoff::linear()).with_name("fetch");
+    ///
+    /// let config = RetryConfig { max_attempts: Some(5), ..RetryConfig::default() };
+    /// let policy = config.apply_to(OURS)?;
+    /// assert_eq!(policy.delays().map(|delay| delay.as_secs()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    /// assert_eq!(policy.name(), Some("fetch"));
+    /// # Ok::<(), retry_ext::ConfigError>(())
+    /// ```
+    pub fn apply_to(self, mut policy: RetryPolicy) -> Result<RetryPolicy, ConfigError> {
         if let Some(max_attempts) = checked("max_attempts", self.max_attempts)? {
             policy = policy.with_max_attempts(max_attempts);
         }
@@ -237,8 +261,8 @@ impl RetryConfig {
         if let Some(log_retries) = self.log_retries {
             policy = policy.with_logging(log_retries);
         }
-        let (initial_delay, max_delay) = (policy.initial_delay(), policy.max_delay());
-        if initial_delay > max_delay {
+        let max_delay = policy.max_delay();
+        if let Some(initial_delay) = self.initial_delay.filter(|delay| *delay > max_delay) {
             let allowed = format!("at most max_delay, which is {}", max_delay.show());
             return Err(ConfigError {
                 origin: CONFIGURATION,
@@ -414,7 +438,7 @@ impl Setting for Duration {
 
     fn from_text(text: &str) -> Option<Self> {
         match text.parse() {
-            Ok(seconds) => Self::try_from_secs_f64(seconds).ok(),
+            Ok(seconds) => from_seconds(seconds),
             Err(_) => humantime::parse_duration(text).ok(),
         }
     }
@@ -422,7 +446,7 @@ impl Setting for Duration {
     fn from_raw(raw: &Raw) -> Option<Self> {
         match raw {
             Raw::Integer(seconds) => u64::try_from(*seconds).ok().map(Self::from_secs),
-            Raw::Float(seconds) => Self::try_from_secs_f64(*seconds).ok(),
+            Raw::Float(seconds) => from_seconds(*seconds),
             Raw::Text(text) => Self::from_text(text.trim()),
             _ => None,
         }
@@ -435,6 +459,12 @@ impl Setting for Duration {
     fn show(&self) -> String {
         humantime::format_duration(*self).to_string()
     }
+}
+
+/// A time that is not zero must not become zero: that would be a loop without a pause.
+fn from_seconds(seconds: f64) -> Option<Duration> {
+    let duration = Duration::try_from_secs_f64(seconds).ok()?;
+    (seconds == 0.0 || !duration.is_zero()).then_some(duration)
 }
 
 const JITTERS: [(&str, Jitter); 4] = [
@@ -514,7 +544,7 @@ fn variable<T: Setting>(name: &str, value: &OsStr) -> Result<T, ConfigError> {
     read.filter(T::is_within_limits).ok_or_else(|| ConfigError {
         origin: ENVIRONMENT,
         key: name.into(),
-        value: Some(value.to_string_lossy().into_owned()),
+        value: Some(value.to_string_lossy().escape_debug().to_string()),
         allowed: T::ALLOWED.into(),
     })
 }
@@ -546,8 +576,8 @@ impl fmt::Display for Raw {
             Self::Nothing => f.write_str("null"),
             Self::Bool(value) => value.fmt(f),
             Self::Integer(number) => number.fmt(f),
-            Self::Float(number) => number.fmt(f),
-            Self::Text(text) => text.fmt(f),
+            Self::Float(number) => write!(f, "{number:?}"),
+            Self::Text(text) => write!(f, "{text:?}"),
             Self::List => f.write_str("a list"),
             Self::Map => f.write_str("a table"),
         }
@@ -607,6 +637,21 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
+        // So serde_json tells a number where any crate has its feature `arbitrary_precision` on.
+        const NUMBER: &str = "$serde_json::private::Number";
+        match map.next_key::<String>()? {
+            Some(key) if key == NUMBER => {
+                let digits: String = map.next_value()?;
+                let integer = digits.parse().map(Raw::Integer);
+                return integer
+                    .or_else(|_| digits.parse().map(Raw::Float))
+                    .map_err(A::Error::custom);
+            }
+            Some(_) => {
+                map.next_value::<IgnoredAny>()?;
+            }
+            None => {}
+        }
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Raw::Map)
     }
@@ -627,8 +672,20 @@ impl<'de> Deserialize<'de> for RetryConfig {
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RetryConfig, A::Error> {
                 RetryConfig::deserialize(MapAccessDeserializer::new(map))
             }
+
+            fn visit_unit<E>(self) -> Result<RetryConfig, E> {
+                Ok(RetryConfig::default())
+            }
+
+            fn visit_none<E>(self) -> Result<RetryConfig, E> {
+                Ok(RetryConfig::default())
+            }
+
+            fn visit_some<D: Deserializer<'de>>(self, some: D) -> Result<RetryConfig, D::Error> {
+                some.deserialize_any(Keys)
+            }
         }
-        deserializer.deserialize_map(Keys)
+        deserializer.deserialize_any(Keys)
     }
 }
 
@@ -675,4 +732,30 @@ fields!(
 #[expect(clippy::ref_option, reason = "serde's signature")]
 fn shown<T: Setting, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
     value.map(|value| value.show()).serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use serde::de::value::{Error, MapDeserializer};
+
+    use super::*;
+
+    /// As `serde_json` gives numbers with its feature `arbitrary_precision`.
+    fn arbitrary(digits: &str) -> Result<Raw, Error> {
+        let map = HashMap::from([("$serde_json::private::Number", digits)]);
+        Raw::deserialize(MapDeserializer::new(map.into_iter()))
+    }
+
+    #[test]
+    fn numbers_of_arbitrary_precision_are_numbers() {
+        let seconds = arbitrary("1.5").map(|raw| Duration::from_raw(&raw));
+        assert_eq!(seconds, Ok(Some(Duration::from_millis(1_500))));
+        assert_eq!(arbitrary("7").map(|raw| u32::from_raw(&raw)), Ok(Some(7)));
+        assert!(arbitrary("seven").is_err());
+        let map = HashMap::from([("is", "3")]);
+        let raw: Result<Raw, Error> = Raw::deserialize(MapDeserializer::new(map.into_iter()));
+        assert_eq!(raw.map(|raw| raw.to_string()), Ok("a table".to_owned()));
+    }
 }

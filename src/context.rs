@@ -18,7 +18,7 @@ use crate::transient::IsTransient;
 #[diagnostic::on_unimplemented(
     message = "`{E}` does not say which of its errors are transient",
     label = "the error type `{E}` does not implement `IsTransient`",
-    note = "for somebody else's error type: put `.retry_if(|error| ..)` before `.retry_with(policy)`",
+    note = "for somebody else's error type: put `.retry_if(|error| ..)` before `.retry_with(policy)`, or wrap it in a type of your own",
     note = "for one of your own: `impl retry_ext::IsTransient for {E} {{ fn is_transient(&self) -> bool {{ .. }} }}`"
 )]
 #[expect(unnameable_types, reason = "sealed: a bound of the chain, implemented here alone")]
@@ -83,7 +83,9 @@ impl Waited {
 /// The loop form: for blocks that use `?`, `break`, `&mut` state, or give up early on their own.
 ///
 /// Made by [`RetryPolicy::start`]. It is the decision that stands behind the verb, and obeys the same
-/// rules: attempts, cap, hint, deadline, jitter, order of reasons, log records.
+/// rules: attempts, cap, hint, deadline, jitter, order of reasons, log records. Only of a success it
+/// must be told, by [`succeeded`](Self::succeeded): where the policy has a budget, or a recovery is to
+/// be logged, or the loop goes on.
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
@@ -107,7 +109,10 @@ impl Waited {
 ///     let mut retry = RetryPolicy::new().with_initial_delay(Duration::from_millis(1)).start();
 ///     loop {
 ///         match connection.send(line) {
-///             Ok(number) => return Ok(number),
+///             Ok(number) => {
+///                 retry.succeeded();
+///                 return Ok(number);
+///             }
 ///             Err(error) => retry.wait_after(error)?,
 ///         }
 ///     }
@@ -127,12 +132,19 @@ pub struct RetryContext {
     policy: RetryPolicy,
     caller: &'static Location<'static>,
     progress: Progress,
+    /// Before the delay that was granted last, for the case that its wait is cancelled.
+    before: Progress,
+    stopped: Option<StopReason>,
 }
 
 impl RetryContext {
     pub(crate) fn new(policy: RetryPolicy, caller: &'static Location<'static>) -> Self {
-        let start = policy.max_elapsed().map(|_| Moment::now());
-        Self { policy, caller, progress: Progress::new(start) }
+        let progress = Progress::new(policy.max_elapsed().map(|_| Moment::now()));
+        Self { policy, caller, progress, before: progress, stopped: None }
+    }
+
+    const fn log(&self) -> Log<'_> {
+        Log { policy: &self.policy, caller: self.caller }
     }
 
     /// The attempt that runs now, from 1.
@@ -165,8 +177,8 @@ impl RetryContext {
     }
 
     /// The running attempt has failed: sleeps until the next one may start, with
-    /// [`std::thread::sleep`], or gives the error back. To wait in another way, ask
-    /// [`delay_after`](Self::delay_after) and wait.
+    /// [`std::thread::sleep`], or gives the error back. That blocks the thread: async code awaits
+    /// `wait_after_async`. To wait in another way, ask [`delay_after`](Self::delay_after) and wait.
     ///
     /// # Errors
     ///
@@ -236,6 +248,11 @@ impl RetryContext {
     /// # Panics
     ///
     /// Outside of a tokio runtime with its timer enabled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped in its wait, it has dropped the error; the delay counts as waited, and the next attempt
+    /// as begun, as after [`delay_after`](Self::delay_after). Never polled, it does nothing.
     #[cfg(feature = "tokio")]
     pub async fn wait_after_async<E: IsTransient>(
         &mut self,
@@ -256,16 +273,18 @@ impl RetryContext {
 
     /// The running attempt has failed: decides, and does not sleep. For schedulers, event loops and
     /// waits that can be cut short. Granted, the delay counts as waited and the next attempt as
-    /// begun: the caller waits and calls.
+    /// begun: the caller waits and calls. Where the wait is cut short for good, tell
+    /// [`cancelled`](Self::cancelled).
     ///
     /// # Errors
     ///
-    /// Why there is no further attempt.
+    /// Why there is no further attempt; the same again for each further call, until
+    /// [`succeeded`](Self::succeeded).
     ///
     /// ```
     /// # use std::io::{Error, ErrorKind};
     /// # use std::sync::mpsc::{RecvTimeoutError, channel};
-    /// # use retry_ext::RetryPolicy;
+    /// # use retry_ext::{RetryPolicy, StopReason};
     /// # let (shut_down, shutdown) = channel::<()>();
     /// # drop(shut_down);
     /// # let connect = || Err::<(), _>(Error::from(ErrorKind::ConnectionRefused));
@@ -278,24 +297,56 @@ impl RetryContext {
     ///     match retry.delay_after(&error) {
     ///         Ok(delay) => match shutdown.recv_timeout(delay) {
     ///             Err(RecvTimeoutError::Timeout) => {}
-    ///             Ok(()) | Err(RecvTimeoutError::Disconnected) => break Err("shut down"),
+    ///             Ok(()) | Err(RecvTimeoutError::Disconnected) => break Err(retry.cancelled(error)),
     ///         },
-    ///         Err(_reason) => break Err("cannot connect"),
+    ///         Err(_reason) => break retry.wait_after(error), // does not wait: gives the error back
     ///     }
     /// };
-    /// assert_eq!(outcome, Err("shut down"));
+    /// assert_eq!(outcome.unwrap_err().reason(), StopReason::Cancelled);
     /// ```
     pub fn delay_after<E: IsTransient>(&mut self, error: &E) -> Result<Duration, StopReason> {
+        if let Some(reason) = self.stopped {
+            return Err(reason);
+        }
+        self.before = self.progress;
         let log = Log { policy: &self.policy, caller: self.caller };
-        let delay = self.progress.after_failure(error, &mut (), log)?;
-        self.progress.next_attempt(delay);
-        Ok(delay)
+        match self.progress.after_failure(error, &mut (), log) {
+            Ok(delay) => {
+                self.progress.next_attempt(delay);
+                Ok(delay)
+            }
+            Err(reason) => {
+                self.stopped = Some(reason);
+                Err(reason)
+            }
+        }
+    }
+
+    /// The wait that [`delay_after`](Self::delay_after) has granted was cut short, and there will be no
+    /// attempt: makes the error that the verb would give, with
+    /// [`StopReason::Cancelled`](crate::StopReason::Cancelled). That wait is not counted.
+    ///
+    /// ```
+    /// # use std::io::{Error, ErrorKind};
+    /// # use retry_ext::{RetryPolicy, StopReason};
+    /// let mut retry = RetryPolicy::new().start();
+    /// let error = Error::from(ErrorKind::TimedOut);
+    /// assert!(retry.delay_after(&error).is_ok());
+    /// let stopped = retry.cancelled(error); // during that wait
+    /// assert_eq!((stopped.attempts(), stopped.waited().as_secs()), (1, 0));
+    /// assert_eq!(stopped.reason(), StopReason::Cancelled);
+    /// ```
+    pub fn cancelled<E>(&mut self, error: E) -> RetryError<E> {
+        self.progress = self.before;
+        self.stopped = Some(StopReason::Cancelled);
+        self.progress.stopped(error, StopReason::Cancelled, self.log())
     }
 
     /// The running attempt has succeeded: feeds the [budget](crate::RetryBudget), where the policy has
     /// one, and starts the count afresh. For loops that live long, such as one that reconnects or
     /// watches: the next failure is then a first one, with all attempts, the first delay, and a deadline
-    /// that counts from that failure.
+    /// that counts from that failure. Call it when the work has shown to succeed, and not as soon as a
+    /// connection stands: a server that accepts and drops at once would be called for ever.
     ///
     /// ```
     /// # use std::io::{Error, ErrorKind};
@@ -303,16 +354,19 @@ impl RetryContext {
     /// # use retry_ext::{RetryError, RetryPolicy};
     /// # let mut lives = 3;
     /// # let mut connect = || -> Result<u32, Error> { lives -= 1; if lives < 0 { Err(ErrorKind::NotFound.into()) } else { Ok(7) } };
-    /// # let serve = |_connection: u32| Error::from(ErrorKind::ConnectionReset);
+    /// # let mut messages = 0;
+    /// # let mut receive = |_connection: &u32| { messages += 1; if messages % 2 == 1 { Ok("message") } else { Err(Error::from(ErrorKind::ConnectionReset)) } };
     /// # let policy = RetryPolicy::new().with_initial_delay(Duration::ZERO).with_max_attempts(2);
     /// # let mut watch = || -> Result<(), RetryError<Error>> {
     /// let mut retry = policy.start();
     /// loop {
     ///     let error = match connect() {
-    ///         Ok(connection) => {
-    ///             retry.succeeded();
-    ///             serve(connection) // until the connection breaks
-    ///         }
+    ///         Ok(connection) => loop {
+    ///             match receive(&connection) {
+    ///                 Ok(_message) => retry.succeeded(),
+    ///                 Err(error) => break error,
+    ///             }
+    ///         },
     ///         Err(error) => error,
     ///     };
     ///     retry.wait_after(error)?;
@@ -321,14 +375,16 @@ impl RetryContext {
     /// # assert_eq!(watch().unwrap_err().error().kind(), ErrorKind::NotFound);
     /// ```
     pub fn succeeded(&mut self) {
-        self.progress.succeeded(Log { policy: &self.policy, caller: self.caller });
+        self.progress.succeeded(self.log());
         self.progress = Progress::new(None);
+        self.before = self.progress;
+        self.stopped = None;
     }
 }
 
 /// Where an operation stands between its first call and its last. It decides and keeps count; it
 /// neither calls the operation nor sleeps. Its 24 bytes are a part of every waiting future.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
     start: Option<Moment>,
     waited: Waited,

@@ -80,7 +80,7 @@ impl<E> RetryError<E> {
     }
 
     /// The sum of the waits between the attempts, as they were asked for; one above 584 years is told
-    /// as [`Duration::MAX`]. A wait that was cancelled is not in it.
+    /// as [`Duration::MAX`]. A wait that ended with [`StopReason::Cancelled`] is not in it.
     ///
     /// ```
     /// # use retry_ext::{RetryExt, RetryPolicy};

@@ -4,7 +4,7 @@ use std::any::type_name;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::panic::Location;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::kv::Value;
 use log::{Level, Record};
@@ -110,6 +110,14 @@ pub enum SleepOutcome {
 impl From<()> for SleepOutcome {
     #[inline]
     fn from((): ()) -> Self {
+        Self::Elapsed
+    }
+}
+
+/// The timers of some runtimes yield the time at which they fired.
+impl From<Instant> for SleepOutcome {
+    #[inline]
+    fn from(_fired: Instant) -> Self {
         Self::Elapsed
     }
 }

@@ -17,7 +17,6 @@ use crate::error::{RetryError, StopReason};
 use crate::event::{Log, Notify, RetryEvent, SleepOutcome};
 use crate::policy::RetryPolicy;
 use crate::retry::Hooks;
-#[cfg(feature = "tokio")]
 use crate::transient::IsTransient;
 
 /// The verb, awaited: `.retry_with(policy).await` on everything that makes futures, `async fn` items
@@ -70,8 +69,10 @@ use crate::transient::IsTransient;
 /// # }
 /// ```
 ///
-/// A closure cannot lend `&mut` state to the futures that it makes; the compiler says that a captured
-/// variable would escape. Such a block takes the loop form of [`RetryContext`](crate::RetryContext),
+/// A closure cannot lend what it owns or borrows mutably to the futures that it makes. The compiler says
+/// that a captured variable would escape, or, of an async closure, that it does not implement `FnMut`.
+/// What is owned can be cloned: `move || { let client = client.clone(); async move { .. } }`. A block that
+/// wants `&mut` state takes the loop form of [`RetryContext`](crate::RetryContext),
 /// with its `wait_after_async`:
 ///
 /// ```compile_fail
@@ -166,13 +167,9 @@ where
     /// use std::time::Duration;
     /// use retry_ext::{AsyncRetryExt, RetryPolicy};
     ///
-    /// async fn sleep(delay: Duration) {
-    ///     smol::Timer::after(delay).await;
-    /// }
-    ///
     /// let fetch = async || Err::<(), _>(Error::from(ErrorKind::TimedOut));
     /// let policy = RetryPolicy::new().with_initial_delay(Duration::from_millis(1));
-    /// let result = smol::block_on(fetch.sleep_with(sleep).retry_with(policy));
+    /// let result = smol::block_on(fetch.sleep_with(smol::Timer::after).retry_with(policy));
     /// assert_eq!(result.unwrap_err().attempts(), 3);
     /// ```
     #[inline]
@@ -187,7 +184,8 @@ where
     }
 
     /// Makes the future that calls the closure, awaits, and does both again while it fails with a
-    /// transient error and the policy allows it. It sleeps on tokio's timer: the feature `tokio`.
+    /// transient error and the policy allows it. It sleeps on tokio's timer: the feature `tokio`. That
+    /// timer rounds up to the next millisecond; a delay of zero is no timer, but a turn of others.
     ///
     /// # Errors
     ///
@@ -211,16 +209,17 @@ where
     /// assert_eq!(start.elapsed().as_secs(), 1 + 2);
     /// # }
     /// ```
-    #[cfg(feature = "tokio")]
     #[inline]
     #[track_caller]
-    fn retry_with<P>(self, policy: P) -> RetryFuture<Self, Fut, T, E, P, (), (), ()>
+    fn retry_with<P>(self, policy: P) -> RetryFuture<Self, Fut, T, E, P, (), (), P::Sleeper>
     where
         Self: Sized,
         E: IsTransient,
-        P: Borrow<RetryPolicy>,
+        P: Borrow<RetryPolicy> + DefaultSleeper,
     {
-        AsyncRetry::new(self).retry_with(policy)
+        let AsyncRetry { operation, hooks, makes, yields } = AsyncRetry::new(self);
+        let hooks = hooks.sleeper(P::sleeper());
+        AsyncRetry { operation, hooks, makes, yields }.retry_with(policy)
     }
 }
 
@@ -378,8 +377,9 @@ pin_project! {
     /// A retry that is awaited; made by `.retry_with(policy)` of [`AsyncRetryExt`] and [`AsyncRetry`].
     ///
     /// On tokio's timer and with the policy by reference it takes the larger of the operation's future
-    /// and the timer (96 bytes, or 112 with tokio's `rt-multi-thread`), 40 bytes of its own, and what
-    /// the closure and the hooks capture.
+    /// and the timer (96 bytes, or 112 with tokio's `rt-multi-thread`), 40 bytes of its own, 48 where
+    /// the operation's is the larger, and what the closure and the hooks capture. An operation of many
+    /// kilobytes is better boxed, as in every future: `(|| Box::pin(large()))`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -422,6 +422,8 @@ pin_project! {
         Start,
         Attempt { #[pin] future: Fut },
         Wait { #[pin] wait: W, kept: K },
+        // The wait is over, and others have had their turn.
+        Yielded,
         End,
     }
 }
@@ -440,6 +442,7 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        let mut scheduled = false;
         let log = Log { policy: (*this.policy).borrow(), caller: this.caller };
         loop {
             match this.state.as_mut().project() {
@@ -458,13 +461,14 @@ where
                         Err(error) => error,
                     };
                     match schedule(error, this.progress, this.hooks, log) {
-                        Ok((wait, kept, delay)) => {
+                        Ok((Some(wait), kept)) => {
                             this.state.set(State::Wait { wait, kept });
-                            if delay.is_zero() {
-                                // Others get their turn, whatever the sleeper makes of no delay.
-                                cx.waker().wake_by_ref();
-                                return Poll::Pending;
-                            }
+                            scheduled = true;
+                        }
+                        Ok((None, _)) => {
+                            this.state.set(State::Yielded);
+                            cx.waker().wake_by_ref();
+                            return Poll::Pending;
                         }
                         Err(stopped) => {
                             this.state.set(State::End);
@@ -480,16 +484,25 @@ where
                         log.stopped(&stopped);
                         return Poll::Ready(Err(stopped));
                     }
+                    if scheduled {
+                        // A wait that is over before it began: others get their turn all the same.
+                        this.state.set(State::Yielded);
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                 }
+                StateProjection::Yielded => {}
                 StateProjection::End => panic!("a retry was polled after its end"),
             }
+            // Nothing of the wait is left when the operation is called, and nothing if that panics.
+            this.state.set(State::End);
             let future = (this.operation)();
             this.state.set(State::Attempt { future });
         }
     }
 }
 
-type Scheduled<S, E> = (<S as AsyncSleep>::Wait, <S as AsyncSleep>::Kept<E>, Duration);
+type Scheduled<S, E> = (Option<<S as AsyncSleep>::Wait>, <S as AsyncSleep>::Kept<E>);
 
 /// An attempt has failed: makes the wait, or gives the error back. Out of line, as all that a first
 /// success does not need.
@@ -512,7 +525,7 @@ where
             let wait = hooks.sleeper.sleep(delay);
             let kept = S::keep(progress.gave_up(error, StopReason::Cancelled));
             progress.next_attempt(delay);
-            Ok((wait, kept, delay))
+            Ok((wait, kept))
         }
         Err(reason) => Err(progress.gave_up(error, reason)),
     }
@@ -539,8 +552,9 @@ pub trait AsyncSleep {
     /// What a wait keeps for the case that it is cancelled.
     #[doc(hidden)]
     type Kept<E>;
+    /// The wait, or `None` for a turn of others and no more.
     #[doc(hidden)]
-    fn sleep(&mut self, delay: Duration) -> Self::Wait;
+    fn sleep(&mut self, delay: Duration) -> Option<Self::Wait>;
     #[doc(hidden)]
     fn keep<E>(stopped: RetryError<E>) -> Self::Kept<E>;
     #[doc(hidden)]
@@ -550,6 +564,30 @@ pub trait AsyncSleep {
     ) -> Option<RetryError<E>>;
 }
 
+/// The sleeper of the bare verb. It hangs on the type of the policy, for which any would do, so that
+/// without the feature `tokio` the compiler gives the advice above instead of not finding the method.
+#[expect(unnameable_types, reason = "sealed: a bound of the verb, implemented here alone")]
+#[diagnostic::on_unimplemented(
+    message = "nothing was said of how to sleep",
+    label = "no sleeper",
+    note = "enable the feature `tokio` of `retry-ext` to sleep on tokio's timer",
+    note = "or put `.sleep_with(|delay| ..)`, with a future of your runtime's timer, before `.retry_with(policy)`"
+)]
+pub trait DefaultSleeper {
+    #[doc(hidden)]
+    type Sleeper: AsyncSleep;
+    #[doc(hidden)]
+    fn sleeper() -> Self::Sleeper;
+}
+
+#[cfg(feature = "tokio")]
+impl<P> DefaultSleeper for P {
+    type Sleeper = ();
+
+    #[inline]
+    fn sleeper() {}
+}
+
 /// Nobody can cancel it, so it keeps nothing.
 #[cfg(feature = "tokio")]
 impl AsyncSleep for () {
@@ -557,8 +595,9 @@ impl AsyncSleep for () {
     type Kept<E> = ();
 
     #[inline]
-    fn sleep(&mut self, delay: Duration) -> tokio::time::Sleep {
-        tokio::time::sleep(delay)
+    fn sleep(&mut self, delay: Duration) -> Option<tokio::time::Sleep> {
+        // Tokio rounds up to the next millisecond, also from nothing.
+        (!delay.is_zero()).then(|| tokio::time::sleep(delay))
     }
 
     #[inline]
@@ -580,8 +619,8 @@ where
     type Kept<E> = Option<RetryError<E>>;
 
     #[inline]
-    fn sleep(&mut self, delay: Duration) -> W {
-        self(delay)
+    fn sleep(&mut self, delay: Duration) -> Option<W> {
+        Some(self(delay))
     }
 
     #[inline]

@@ -17,21 +17,29 @@ use crate::transient::IsTransient;
 /// The verb on iterators of results: `.retry_with(policy)`.
 ///
 /// A failed item is a failed attempt: while its error is transient and the policy allows it, the
-/// adapter waits and takes the next item in its place. So it serves sources that go on after an
-/// error, such as [`TcpListener::incoming`](std::net::TcpListener::incoming), a channel that is
-/// polled, or a cursor that reads a page again.
+/// adapter waits and takes **the source's next item in its place**. So it serves sources that make the
+/// failed item again when they are asked again, such as
+/// [`TcpListener::incoming`](std::net::TcpListener::incoming), a channel that is polled, or a cursor
+/// that reads its page again. It is not for `urls.map(fetch)`, which goes on to the next URL; there the
+/// verb belongs inside: `urls.map(|url| (|| fetch(url)).retry_with(policy))`.
 ///
 /// ```
 /// use std::io::{BufRead, BufReader, Write};
 /// use std::net::{TcpListener, TcpStream};
 /// use retry_ext::{RetryIteratorExt, RetryPolicy};
 ///
-/// fn serve(listener: &TcpListener, clients: usize) -> Result<(), Box<dyn std::error::Error>> {
+/// fn serve(listener: &TcpListener, clients: usize) {
 ///     // Out of file descriptors? Wait until others have closed theirs.
 ///     for stream in listener.incoming().retry_with(RetryPolicy::new()).take(clients) {
-///         writeln!(stream?, "hello")?;
+///         // One client's failure must not end the service.
+///         if let Err(error) = stream.map_err(Into::into).and_then(|mut stream| greet(&mut stream)) {
+///             eprintln!("{error}");
+///         }
 ///     }
-///     Ok(())
+/// }
+///
+/// fn greet(stream: &mut TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+///     Ok(writeln!(stream, "hello")?)
 /// }
 ///
 /// let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -41,16 +49,17 @@ use crate::transient::IsTransient;
 ///     BufReader::new(TcpStream::connect(address)?).read_line(&mut line)?;
 ///     Ok::<_, std::io::Error>(line)
 /// });
-/// serve(&listener, 1)?;
+/// serve(&listener, 1);
 /// assert_eq!(client.join().unwrap()?, "hello\n");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// * Each item starts afresh: with all attempts, the first delay and a new deadline.
+/// * Each item starts afresh: with all attempts, the first delay and a new deadline. A deadline counts
+///   from the call of `next`, so the time for which a source waits for an item is in it.
 /// * Nothing is swallowed but the errors that were retried, and `on_retry` hears of these. An error
 ///   that gives up is yielded, and the next call goes on with the next item.
 /// * A transient error after which the source ends is yielded, with
-///   [`StopReason::SourceEnded`](crate::StopReason::SourceEnded).
+///   [`StopReason::SourceEnded`](crate::StopReason::SourceEnded), and then comes `None`.
 /// * It is lazy: it takes from its source, and waits, only in `next`.
 pub trait RetryIteratorExt<T, E>: Iterator<Item = Result<T, E>> {
     /// Classifies errors at the call; see [`RetryExt::retry_if`](crate::RetryExt::retry_if).
@@ -179,7 +188,7 @@ where
         S: Sleep,
         P: Borrow<RetryPolicy>,
     {
-        RetryItems { chain: self, policy, caller: Location::caller() }
+        RetryItems { chain: self, policy, caller: Location::caller(), ended: false }
     }
 }
 
@@ -201,6 +210,8 @@ pub struct RetryItems<I, T, E, P, C = (), N = (), S = ()> {
     chain: Retry<Items<I>, T, E, C, N, S>,
     policy: P,
     caller: &'static Location<'static>,
+    /// The source has said `None`, and it has not been passed on yet.
+    ended: bool,
 }
 
 impl<I, T, E, P, C, N, S> Iterator for RetryItems<I, T, E, P, C, N, S>
@@ -215,6 +226,9 @@ where
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
+        if std::mem::take(&mut self.ended) {
+            return None;
+        }
         let policy = self.policy.borrow();
         let start = policy.max_elapsed().map(|_| Moment::now());
         let source = &mut self.chain.operation.0;
@@ -224,12 +238,21 @@ where
                 Ok(value)
             }
             Err(error) => {
-                self.chain.hooks.again(|| source.next(), error, start, policy, self.caller)
+                let ended = &mut self.ended;
+                let next = || {
+                    let item = source.next();
+                    *ended = item.is_none();
+                    item
+                };
+                self.chain.hooks.again(next, error, start, policy, self.caller)
             }
         })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
+        if self.ended {
+            return (0, Some(0));
+        }
         let (least, most) = self.chain.operation.0.size_hint();
         let per_item = usize::try_from(self.policy.borrow().max_attempts()).unwrap_or(usize::MAX);
         (least.div_ceil(per_item), most)

@@ -129,8 +129,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! With the feature `async` alone, [`sleep_with`](RetryExt::sleep_with) takes the timer of any runtime,
-//! as a function from the delay to a future. All other rules hold, and one more:
+//! With the feature `async` alone, `sleep_with` takes the timer of any runtime, as a function from the
+//! delay to a future: `.sleep_with(smol::Timer::after)`. All other rules hold, and one more:
 //!
 //! 13. **Async is lazy and fair.** Nothing runs before the first poll; a zero delay still yields;
 //!     dropping the future stops at once; it is `Send` where operation, error and hooks are.
@@ -221,7 +221,7 @@
 //!
 //! A sleeper that returns [`ControlFlow::Break`](std::ops::ControlFlow::Break) ends the retry with
 //! [`StopReason::Cancelled`] and the last error; [`sleep_with`](RetryExt::sleep_with) shows it with a
-//! channel, and [`RetryContext::delay_after`] the same in a loop. In async code the sleeper's future
+//! channel, and [`RetryContext::delay_after`] with [`RetryContext::cancelled`] the same in a loop. In async code the sleeper's future
 //! selects between its timer and the shutdown (example `async_shutdown`); or the whole retry is dropped,
 //! where its last error does not matter.
 //!
@@ -408,6 +408,30 @@
 //!     .retry_if(|error| error.kind() == ErrorKind::Interrupted)
 //!     .retry_with(policy);
 //! # assert!(text.is_ok());
+//! ```
+//!
+//! ❌ Retrying the items of a source that goes on: the failed one is lost.
+//!
+//! ```
+//! # use std::io::{Error, ErrorKind};
+//! # use retry_ext::{RetryIteratorExt, RetryPolicy};
+//! # let policy = RetryPolicy::new().with_initial_delay(std::time::Duration::ZERO);
+//! # let mut failures = 1;
+//! # let fetch = |url| if url == "b" && failures > 0 { failures -= 1; Err(Error::from(ErrorKind::TimedOut)) } else { Ok(url) };
+//! let pages = ["a", "b", "c"].into_iter().map(fetch).retry_with(policy);
+//! assert!(pages.flatten().eq(["a", "c"]));
+//! ```
+//!
+//! ✅ Retrying each one:
+//!
+//! ```
+//! # use std::io::{Error, ErrorKind};
+//! # use retry_ext::{RetryExt, RetryPolicy};
+//! # let policy = RetryPolicy::new().with_initial_delay(std::time::Duration::ZERO);
+//! # let mut failures = 1;
+//! # let mut fetch = |url| if url == "b" && failures > 0 { failures -= 1; Err(Error::from(ErrorKind::TimedOut)) } else { Ok(url) };
+//! let pages = ["a", "b", "c"].into_iter().map(|url| (|| fetch(url)).retry_with(policy));
+//! assert!(pages.flatten().eq(["a", "b", "c"]));
 //! ```
 //!
 //! ❌ Retrying a block that has done half of its work, which is then done twice:

@@ -123,7 +123,9 @@ impl RetryPolicy {
     /// [`DeadlineExceeded`](crate::StopReason::DeadlineExceeded), instead of shortening the wait or
     /// sleeping towards an attempt that comes too late. An attempt that is running is not
     /// interrupted; give the operation a timeout of its own. The time of an
-    /// [`on_retry`](crate::RetryExt::on_retry) hook is not foreseen.
+    /// [`on_retry`](crate::RetryExt::on_retry) hook, and of a sleeper that sleeps too long, is not
+    /// foreseen. The clock is the system's monotonic one; with the feature `tokio`, inside of a tokio
+    /// runtime, it is tokio's, which tests can pause.
     ///
     /// ```
     /// # use std::io::{Error, ErrorKind};

@@ -289,23 +289,21 @@ where
         P: Borrow<RetryPolicy>,
     {
         let (policy, caller) = (policy.borrow(), Location::caller());
-        if policy.max_elapsed().is_some() {
-            return self.clocked(policy, caller);
+        if policy.max_elapsed().is_some() || policy.budget().is_some() {
+            return self.metered(policy, caller);
         }
         match (self.operation)() {
-            Ok(value) => {
-                feed(policy);
-                Ok(value)
-            }
+            Ok(value) => Ok(value),
             Err(error) => {
                 self.hooks.again(|| Some((self.operation)()), error, None, policy, caller)
             }
         }
     }
 
-    /// With a deadline. Out of line, so that without one a first success has nothing to keep.
+    /// With a deadline or a budget. Out of line, so that without them a first success has nothing to
+    /// keep and nothing to feed.
     #[inline(never)]
-    fn clocked(
+    fn metered(
         mut self,
         policy: &RetryPolicy,
         caller: &'static Location<'static>,
@@ -315,7 +313,7 @@ where
         N: Notify<E>,
         S: Sleep,
     {
-        let start = Some(Moment::now());
+        let start = policy.max_elapsed().map(|_| Moment::now());
         match (self.operation)() {
             Ok(value) => {
                 feed(policy);

@@ -50,7 +50,7 @@ use std::time::Duration;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say which of its errors are transient",
     label = "the error type `{Self}` does not implement `IsTransient`",
-    note = "for somebody else's error type: put `.retry_if(|error| ..)` before `.retry_with(policy)`",
+    note = "for somebody else's error type: put `.retry_if(|error| ..)` before `.retry_with(policy)`, or wrap it in a type of your own",
     note = "for one of your own: `impl retry_ext::IsTransient for {Self} {{ fn is_transient(&self) -> bool {{ .. }} }}`"
 )]
 pub trait IsTransient {

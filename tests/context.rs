@@ -63,12 +63,40 @@ fn delay_after_does_not_sleep() {
 }
 
 #[test]
-fn a_context_that_has_stopped_stays_stopped() {
-    let mut retry = RetryPolicy::new().with_max_attempts(1).start();
-    for _ in 0..3 {
-        assert_eq!(retry.delay_after(&transient()), Err(StopReason::AttemptsExhausted));
-        assert_eq!((retry.attempt(), retry.waited()), (1, Duration::ZERO));
+fn a_context_that_has_stopped_stays_stopped_until_a_success() {
+    let late = RetryPolicy::new().with_max_elapsed(Duration::ZERO);
+    for (policy, error, reason) in [
+        (RetryPolicy::new().with_max_attempts(1), transient(), StopReason::AttemptsExhausted),
+        (RetryPolicy::new(), ScriptError::Permanent, StopReason::Permanent),
+        (RetryPolicy::new(), ScriptError::Busy(secs(61)), StopReason::RetryAfterTooLong),
+        (late, transient(), StopReason::DeadlineExceeded),
+    ] {
+        let mut retry = policy.start();
+        assert_eq!(retry.delay_after(&error), Err(reason));
+        for _ in 0..3 {
+            assert_eq!(retry.delay_after(&transient()), Err(reason));
+            assert_eq!((retry.attempt(), retry.waited()), (1, Duration::ZERO));
+        }
+        assert_eq!(retry.wait_after(transient()).expect_err("it has stopped").reason(), reason);
     }
+    let mut retry = RetryPolicy::new().start();
+    assert!(retry.delay_after(&ScriptError::Permanent).is_err());
+    retry.succeeded();
+    assert_eq!(retry.delay_after(&transient()), Ok(secs(1)));
+}
+
+#[test]
+fn a_cancelled_wait_gives_the_error_that_the_verb_would_give() {
+    let mut retry = RetryPolicy::new().with_max_attempts(9).start();
+    assert_eq!(retry.delay_after(&transient()), Ok(secs(1)));
+    assert_eq!(retry.delay_after(&transient()), Ok(secs(2)));
+    let stopped = retry.cancelled(ScriptError::Transient(4));
+    assert_eq!((stopped.attempts(), stopped.waited()), (2, secs(1)));
+    assert_eq!(
+        (stopped.reason(), stopped.into_error()),
+        (StopReason::Cancelled, ScriptError::Transient(4))
+    );
+    assert_eq!(retry.delay_after(&transient()), Err(StopReason::Cancelled));
 }
 
 #[test]
@@ -134,6 +162,7 @@ fn it_takes_errors_of_several_types() {
     let mut retry = RetryPolicy::new().start();
     assert!(retry.delay_after(&transient()).is_ok());
     assert!(retry.delay_after(&Error::from(ErrorKind::TimedOut)).is_ok());
+    retry.succeeded();
     let stopped = retry.delay_after(&Error::from(ErrorKind::NotFound));
     assert_eq!(stopped, Err(StopReason::Permanent));
 }

@@ -46,7 +46,9 @@ fn every_reason_has_a_text_of_its_own_that_can_be_padded() {
         StopReason::AttemptsExhausted,
         StopReason::RetryAfterTooLong,
         StopReason::DeadlineExceeded,
+        StopReason::BudgetExhausted,
         StopReason::Cancelled,
+        StopReason::SourceEnded,
     ];
     let mut texts = reasons.map(|reason| reason.to_string());
     texts.sort();

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use common::{ScriptError, ms, secs};
@@ -64,7 +64,8 @@ fn without_a_runtime_it_works_by_hand() {
         })
         .retry_with(&POLICY),
     );
-    assert_eq!((result, polls), (Ok("done"), 1));
+    // Two waits, each over at once: two turns for others.
+    assert_eq!((result, polls), (Ok("done"), 3));
     assert_eq!(waits.take(), [secs(1), secs(2)]);
 }
 
@@ -74,9 +75,7 @@ fn on_smol_it_sleeps_on_its_timer() {
     let started = std::time::Instant::now();
     let result = smol::block_on(
         (async || Err::<(), _>(transient()))
-            .sleep_with(async |delay| {
-                smol::Timer::after(delay).await;
-            })
+            .sleep_with(smol::Timer::after)
             .retry_with(RetryPolicy::new().with_initial_delay(ms(2))),
     );
     assert_eq!(result.expect_err("it fails").attempts(), 3);
@@ -194,12 +193,86 @@ async fn r13_a_zero_delay_yields_so_that_a_timeout_around_it_fires() {
     assert!(tokio::time::timeout(ms(5), by_loop).await.is_err());
 }
 
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Wakes(AtomicU32);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 #[test]
-fn r13_each_zero_delay_yields_once_even_if_the_sleeper_does_not() {
-    let policy = RetryPolicy::new().with_initial_delay(Duration::ZERO).with_max_attempts(5);
-    let always = (async || Err::<(), _>(transient())).sleep_with(|_| ready(())).retry_with(policy);
-    let (result, polls) = poll_to_end(always);
-    assert_eq!((result.expect_err("it fails").attempts(), polls), (5, 5));
+fn r13_a_wait_that_is_over_at_once_yields_once_and_wakes_once() {
+    fn polls_and_wakes(
+        future: impl Future<Output = Result<(), RetryError<ScriptError>>>,
+    ) -> (u32, u32) {
+        let counter = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&counter));
+        let mut future = pin!(future);
+        let mut polls = 1;
+        while future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+            assert_eq!(counter.0.load(Ordering::SeqCst), polls, "exactly one for each turn");
+            polls += 1;
+        }
+        (polls, counter.0.load(Ordering::SeqCst))
+    }
+    let five = RetryPolicy::new().with_max_attempts(5);
+    let zero = five.with_initial_delay(Duration::ZERO);
+    let fails = || ready(Err(transient()));
+    assert_eq!(polls_and_wakes(fails.sleep_with(|_| ready(())).retry_with(five)), (5, 4));
+    assert_eq!(polls_and_wakes(fails.sleep_with(|_| ready(())).retry_with(zero)), (5, 4));
+    // The default sleeper makes no timer of no delay, and so needs no runtime for it.
+    assert_eq!(polls_and_wakes(fails.retry_with(zero)), (5, 4));
+    let mut retry = zero.start();
+    let by_loop = async {
+        loop {
+            retry.wait_after_async(transient()).await?;
+        }
+    };
+    assert_eq!(polls_and_wakes(by_loop), (5, 4));
+}
+
+#[tokio::test]
+async fn r13_a_sleeper_that_does_not_sleep_starves_nobody() {
+    // Really runs, for the few milliseconds of the timeout.
+    let policy = RetryPolicy::new().with_max_attempts(u32::MAX).with_logging(false);
+    let busy = (async || Err::<(), _>(transient())).sleep_with(|_| ready(())).retry_with(policy);
+    assert!(tokio::time::timeout(ms(5), busy).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_wait_of_a_loop_counts_the_retry_as_made() {
+    let mut retry = POLICY.start();
+    drop(retry.wait_after_async(transient())); // never polled
+    assert_eq!(retry.attempt(), 1);
+    assert!(tokio::time::timeout(ms(1), retry.wait_after_async(transient())).await.is_err());
+    assert_eq!((retry.attempt(), retry.waited()), (2, secs(1)));
+}
+
+#[test]
+fn what_panics_in_the_operation_leaves_a_future_that_has_ended() {
+    let mut calls = 0;
+    let mut future = pin!(
+        (|| {
+            calls += 1;
+            assert_ne!(calls, 2, "the second call panics");
+            ready(Err::<(), _>(transient()))
+        })
+        .sleep_with(|_| ready(()))
+        .retry_with(&POLICY)
+    );
+    for message in ["the second call panics", "a retry was polled after its end"] {
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut context = Context::from_waker(Waker::noop());
+            while future.as_mut().poll(&mut context).is_pending() {}
+        }));
+        let payload = panic.expect_err("it panics");
+        let literal = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = literal.or_else(|| payload.downcast_ref::<String>().cloned()).expect("a text");
+        assert!(text.contains(message), "{text}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -444,6 +517,11 @@ fn it_is_as_small_as_a_step_of_a_task_allows() {
             Poll::Ready(Ok(self.0[0]))
         }
     }
+    async fn large() -> Result<u8, ScriptError> {
+        let bytes = [7; 1_000];
+        tokio::task::yield_now().await;
+        Ok(bytes[999])
+    }
     fn operation() -> Operation {
         Operation([7; 8])
     }
@@ -457,6 +535,11 @@ fn it_is_as_small_as_a_step_of_a_task_allows() {
     assert_eq!(size_of_val(&refined), timer + 40);
     assert_eq!(size_of_val(&borrowing), timer + 48);
     assert!(size_of_val(&plain) <= 152);
+    // A larger operation is the measure itself, and a word more tells it from a wait.
+    assert_eq!(
+        size_of_val(&large.retry_with(&POLICY)),
+        size_of_val(&large()).next_multiple_of(8) + 48
+    );
     assert_eq!(poll_to_end(plain).0, Ok(7));
     assert_eq!(poll_to_end(refined).0, Ok(7));
     assert_eq!(poll_to_end(borrowing).0, Ok(7));

@@ -200,3 +200,49 @@ fn a_real_accept_loop_goes_on_after_errors() {
         client.join().expect("it only calls");
     }
 }
+
+#[test]
+fn none_is_passed_on_before_the_source_is_asked_again() {
+    let mut script = [Some(Fail(1)), None, Some(Succeed), None].into_iter();
+    let source =
+        std::iter::from_fn(move || script.next().expect("not asked further").map(Step::play));
+    let mut items = source.sleep_with(|_| ()).retry_with(RetryPolicy::new());
+    let stopped = items.next().expect("the error").expect_err("no value");
+    assert_eq!(stopped.reason(), StopReason::SourceEnded);
+    assert_eq!(items.size_hint(), (0, Some(0)));
+    assert!(items.next().is_none());
+    assert!(items.next().is_some_and(|item| item.is_ok()), "a source that goes on is gone on with");
+    assert!(items.next().is_none());
+}
+
+#[test]
+fn an_endless_source_has_an_honest_size_hint() {
+    let endless = std::iter::repeat_with(|| Succeed.play()).retry_with(RetryPolicy::new());
+    assert_eq!(endless.size_hint(), (usize::MAX.div_ceil(3), None));
+}
+
+#[test]
+fn a_source_that_panics_may_be_gone_on_with() {
+    let mut calls = 0;
+    let source = std::iter::from_fn(move || {
+        calls += 1;
+        assert_ne!(calls, 2, "the second call panics");
+        Some(if calls == 1 { Fail(1).play() } else { Succeed.play() })
+    });
+    let mut items = source.sleep_with(|_| ()).retry_with(RetryPolicy::new());
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| items.next()));
+    assert!(panic.is_err());
+    assert!(items.next().is_some_and(|item| item.is_ok()));
+}
+
+#[test]
+fn r06_the_time_of_the_source_counts() {
+    // Really takes time: 80 ms for the item and a delay of 50 ms do not fit into 100 ms.
+    let policy = RetryPolicy::new().with_initial_delay(ms(50)).with_max_elapsed(ms(100));
+    let slow = std::iter::repeat_with(|| {
+        std::thread::sleep(ms(80));
+        Fail(1).play()
+    });
+    let stopped = slow.retry_with(policy).next().expect("an item").expect_err("it fails");
+    assert_eq!((stopped.attempts(), stopped.reason()), (1, StopReason::DeadlineExceeded));
+}

@@ -186,3 +186,91 @@ fn logging_can_be_turned_off_and_follows_the_level() {
     assert!(play(LOAD, &[Fail(1)]).result.is_err());
     assert_eq!(taken(), []);
 }
+
+#[test]
+fn the_loop_the_iterator_and_the_future_write_the_same_records_and_name_their_line() {
+    use retry_ext::{AsyncRetryExt, RetryIteratorExt};
+
+    let _alone = alone();
+    let policy = RetryPolicy::new().with_initial_delay(std::time::Duration::ZERO);
+    let error = || ScriptError::Transient(1);
+    let checked = |name: &str, line: u32| {
+        let records = taken();
+        let texts: Vec<&str> = records
+            .iter()
+            .filter_map(|record| record.text.split_once(": ").map(|(_, text)| text))
+            .collect();
+        let error_type = std::any::type_name::<ScriptError>();
+        let expected = [
+            format!("attempt 1 of 3 failed with {error_type}, retrying in 0ns"),
+            format!("attempt 2 of 3 failed with {error_type}, retrying in 0ns"),
+            "succeeded after 3 attempts".to_owned(),
+        ];
+        assert_eq!(texts, expected, "{name}");
+        assert!(records.iter().all(|record| record.number == Some(line)), "{name}: {records:?}");
+    };
+    let mut failures = 3;
+    let operation = move || {
+        failures -= 1;
+        if failures == 0 { Ok(()) } else { Err(error()) }
+    };
+    let at = Location::caller().line();
+    assert!(operation.retry_with(policy).is_ok());
+    checked("closure", at + 1);
+
+    let at = Location::caller().line();
+    let mut retry = policy.start();
+    assert!(retry.wait_after(error()).is_ok() && retry.wait_after(error()).is_ok());
+    retry.succeeded();
+    checked("loop", at + 1);
+
+    let items = [Err(error()), Err(error()), Ok(())].into_iter();
+    let at = Location::caller().line();
+    assert_eq!(items.retry_with(policy).count(), 1);
+    checked("iterator", at + 1);
+
+    let mut failures = 3;
+    let operation = move || {
+        failures -= 1;
+        std::future::ready(if failures == 0 { Ok(()) } else { Err(error()) })
+    };
+    let chain = operation.sleep_with(|_| std::future::ready(()));
+    let at = Location::caller().line();
+    assert!(smol::block_on(chain.retry_with(policy)).is_ok());
+    checked("future", at + 1);
+}
+
+#[test]
+fn every_way_of_giving_up_on_a_transient_error_is_told_once() {
+    use retry_ext::{AsyncRetryExt, RetryBudget, RetryIteratorExt};
+
+    static SPENT: RetryBudget = RetryBudget::new().with_min_retries(0);
+    let _alone = alone();
+    let too_long = common::Busy(std::time::Duration::MAX);
+    let reason = || {
+        let mut records = taken();
+        let last = records.pop().expect("a record");
+        assert!(records.iter().all(|record| record.value("reason").is_none()));
+        last.value("reason").expect("a reason").to_owned()
+    };
+    assert!(play(LOAD, &[too_long]).result.is_err());
+    assert_eq!(reason(), "RetryAfterTooLong");
+    assert!(play(LOAD.with_max_elapsed(std::time::Duration::ZERO), &[Fail(1)]).result.is_err());
+    assert_eq!(reason(), "DeadlineExceeded");
+    assert!(play(LOAD.with_budget(&SPENT), &[Fail(1)]).result.is_err());
+    assert_eq!(reason(), "BudgetExhausted");
+    let items = [Err::<(), _>(ScriptError::Transient(1))].into_iter();
+    assert_eq!(items.sleep_with(|_| ()).retry_with(LOAD).count(), 1);
+    assert_eq!(reason(), "SourceEnded");
+    let mut retry = LOAD.start();
+    assert!(retry.delay_after(&ScriptError::Transient(1)).is_ok());
+    assert_eq!(retry.cancelled(ScriptError::Transient(1)).attempts(), 1);
+    assert_eq!(reason(), "Cancelled");
+    let fails = || std::future::ready(Err::<(), _>(ScriptError::Transient(1)));
+    let cancelled = || std::future::ready(std::ops::ControlFlow::Break(()));
+    assert!(smol::block_on(fails.sleep_with(|_| cancelled()).retry_with(LOAD)).is_err());
+    assert_eq!(reason(), "Cancelled");
+    // Asked again, a stopped context does not complain again.
+    assert!(retry.delay_after(&ScriptError::Transient(1)).is_err());
+    assert_eq!(taken(), []);
+}

@@ -4,7 +4,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use retry_ext::{
-    Backoff, IsTransient, Jitter, Retry, RetryError, RetryEvent, RetryExt, RetryIter, RetryPolicy,
+    Backoff, ConfigError, IsTransient, Items, Jitter, Retry, RetryBudget, RetryConfig,
+    RetryContext, RetryError, RetryEvent, RetryExt, RetryItems, RetryIter, RetryPolicy,
     SleepOutcome, StopReason,
 };
 
@@ -26,6 +27,12 @@ fn values_are_copy_send_and_sync() {
     plain::<RetryEvent<'_, String>>();
     plain::<Retry<fn() -> Result<u8, String>, u8, String>>();
     plain::<SleepOutcome>();
+    plain::<ConfigError>();
+    plain::<RetryBudget>();
+    plain::<RetryConfig>();
+    plain::<RetryContext>();
+    plain::<RetryItems<std::vec::IntoIter<Result<u8, String>>, u8, String, RetryPolicy>>();
+    plain::<Items<std::vec::IntoIter<Result<u8, String>>>>();
     plain::<StopReason>();
 }
 
