@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::backoff::nanos;
-use crate::clock::Moment;
+use crate::clock::ticks;
 
 /// Bounds the retries of all operations that share it by their successes.
 ///
@@ -45,17 +45,27 @@ use crate::clock::Moment;
 /// come back on one deposit. What is refused ends with the last real error and
 /// [`StopReason::BudgetExhausted`](crate::StopReason::BudgetExhausted).
 ///
-/// The window moves in ten slices: what is counted is 9/10 to the whole of it old at the most.
+/// The window moves in slices of at most a sixteenth: a success counts for 7/8 to the whole of it.
 pub struct RetryBudget {
     ledger: Ledger<AtomicU64, SLICES>,
     /// In millionths.
     ratio: u32,
     min_retries: u32,
     window: Duration,
+    /// The binary logarithm of a slice in nanoseconds: a success has no time to compute it.
+    shift: u32,
 }
 
-/// How finely the window moves.
-const SLICES: usize = 10;
+/// A slice is a power of two of nanoseconds, so that its number takes no division: the largest that
+/// is at most a sixteenth of the window. So 16 to 31 of them are the window.
+const FEWEST: u64 = 16;
+const SLICES: usize = 32;
+const WINDOW: Duration = Duration::from_secs(10);
+
+const fn shift(window: Duration) -> u32 {
+    (nanos(window) / FEWEST).ilog2()
+}
+
 const MILLION: u64 = 1_000_000;
 
 impl RetryBudget {
@@ -75,7 +85,8 @@ impl RetryBudget {
             },
             ratio: 200_000,
             min_retries: 2,
-            window: Duration::from_secs(10),
+            window: WINDOW,
+            shift: shift(WINDOW),
         }
     }
 
@@ -117,7 +128,7 @@ impl RetryBudget {
     ///
     /// # Panics
     ///
-    /// If `window` is shorter than 1 ms. In a constant that is a compile error.
+    /// If `window` is shorter than 10 ms. In a constant that is a compile error.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -128,8 +139,8 @@ impl RetryBudget {
     #[must_use = "a setter returns the changed budget"]
     #[track_caller]
     pub const fn with_window(self, window: Duration) -> Self {
-        assert!(window.as_millis() >= 1, "the window of a retry budget must be at least 1 ms");
-        Self { window, ..self }
+        assert!(window.as_millis() >= 10, "the window of a retry budget must be at least 10 ms");
+        Self { window, shift: shift(window), ..self }
     }
 
     /// How many retries could be made now, all at once: for gauges.
@@ -145,30 +156,28 @@ impl RetryBudget {
     /// assert_eq!(BUDGET.available(), 2 + 2); // 10 × 0.2, and 2 for nothing
     /// ```
     pub fn available(&self) -> u32 {
-        let slice = self.slice(Moment::now());
-        let left = self.ledger.available(slice, |deposits| self.allowed(deposits));
+        let left = self.ledger.available(self.now(), |deposits| self.allowed(deposits));
         u32::try_from(left).unwrap_or(u32::MAX)
     }
 
     /// An operation has succeeded.
     #[inline]
     pub(crate) fn deposit(&self) {
-        self.ledger.deposit(self.slice(Moment::now()));
+        self.ledger.deposit(ticks() >> self.shift);
     }
 
     /// A retry is to be scheduled: whether it may.
     pub(crate) fn withdraw(&self) -> bool {
-        self.ledger.withdraw(self.slice(Moment::now()), |deposits| self.allowed(deposits))
+        self.ledger.withdraw(self.now(), |deposits| self.allowed(deposits))
     }
 
     fn allowed(&self, deposits: u64) -> u64 {
         deposits * u64::from(self.ratio) / MILLION + u64::from(self.min_retries)
     }
 
-    /// The number of the slice in which a moment lies.
-    #[inline]
-    fn slice(&self, moment: Moment) -> u64 {
-        moment.ticks() / (nanos(self.window) / SLICES as u64)
+    /// The slice that runs now, and how many of them are the window.
+    fn now(&self) -> Now {
+        Now { slice: ticks() >> self.shift, span: nanos(self.window) >> self.shift }
     }
 }
 
@@ -187,6 +196,20 @@ impl fmt::Debug for RetryBudget {
             .field("window", &self.window)
             .field("available", &self.available())
             .finish_non_exhaustive()
+    }
+}
+
+/// A place in time: a slice, which is the last of so many that count.
+#[derive(Clone, Copy)]
+struct Now {
+    slice: u64,
+    span: u64,
+}
+
+impl Now {
+    /// Whether what happened in this slice still counts, or will.
+    fn counts(self, slice: u64) -> bool {
+        slice + self.span > self.slice
     }
 }
 
@@ -263,60 +286,68 @@ impl<A: Word, const N: usize> Ledger<A, N> {
     #[inline]
     fn deposit(&self, slice: u64) {
         let word = &self.deposited[Self::place(slice)];
-        let mut seen = word.load();
-        while slice_of(seen) < slice {
-            match word.exchange(seen, pack(slice, 1)) {
-                Ok(_) => return,
-                Err(now) => seen = now,
+        let seen = word.load();
+        if seen >= pack(slice, 0) || Self::begin(word, seen, slice) {
+            // A newer slice has the place only if this thread has slept for a whole window since it
+            // read the clock: then the deposit counts for the time at which it arrives.
+            if count_of(seen) < COUNT_MAX {
+                word.add_one();
             }
         }
-        // A newer slice has the place only if this thread has slept for a whole window since it read
-        // the clock: then the deposit counts for the time at which it arrives.
-        if count_of(seen) < COUNT_MAX {
-            word.add_one();
+    }
+
+    /// The first deposit of a slice: makes it, or says that another thread has made one.
+    #[cold]
+    fn begin(word: &A, mut seen: u64, slice: u64) -> bool {
+        while slice_of(seen) < slice {
+            match word.exchange(seen, pack(slice, 1)) {
+                Ok(_) => return false,
+                Err(other) => seen = other,
+            }
         }
+        true
     }
 
     /// The deposits that count in this slice. Newer ones do as well: another thread's clock was read
     /// later.
-    fn deposits(&self, slice: u64) -> u64 {
+    fn deposits(&self, now: Now) -> u64 {
         let words = self.deposited.iter().map(Word::load);
-        words.filter(|word| slice_of(*word) + N as u64 > slice).map(count_of).sum()
+        words.filter(|word| now.counts(slice_of(*word))).map(count_of).sum()
     }
 
     /// The withdrawals of the slices before this one that still count.
-    fn withdrawals_before(&self, slice: u64) -> u64 {
+    fn withdrawals_before(&self, now: Now) -> u64 {
         let words = self.withdrawn.iter().map(Word::load);
-        let counts = |word: &u64| slice_of(*word) < slice && slice_of(*word) + N as u64 > slice;
-        words.filter(counts).map(count_of).sum()
+        let before = words.filter(|word| slice_of(*word) < now.slice);
+        before.filter(|word| now.counts(slice_of(*word))).map(count_of).sum()
     }
 
     /// Where withdrawals stand, seen from this slice: the newest slice, and the count in it.
-    fn newest(&self, head: u64, slice: u64) -> (u64, u64) {
-        if slice_of(head) >= slice {
-            return (slice_of(head), count_of(head));
+    fn newest(&self, head: u64, now: Now) -> (Now, u64) {
+        if slice_of(head) >= now.slice {
+            return (Now { slice: slice_of(head), ..now }, count_of(head));
         }
         self.withdrawn[Self::place(slice_of(head))].raise(head);
-        (slice, 0)
+        (now, 0)
     }
 
-    fn withdraw(&self, slice: u64, allowed: impl Fn(u64) -> u64) -> bool {
+    fn withdraw(&self, now: Now, allowed: impl Fn(u64) -> u64) -> bool {
         let mut head = self.head.load();
         loop {
-            let (newest, count) = self.newest(head, slice);
+            let (newest, count) = self.newest(head, now);
             let spent = self.withdrawals_before(newest) + count;
             if spent >= allowed(self.deposits(newest)) || count >= COUNT_MAX {
                 return false;
             }
-            match self.head.exchange(head, pack(newest, count + 1)) {
+            match self.head.exchange(head, pack(newest.slice, count + 1)) {
                 Ok(_) => return true,
-                Err(now) => head = now,
+                Err(other) => head = other,
             }
         }
     }
 
-    fn available(&self, slice: u64, allowed: impl Fn(u64) -> u64) -> u64 {
-        let (newest, count) = self.newest(self.head.load(), slice);
+    fn available(&self, now: Now, allowed: impl Fn(u64) -> u64) -> u64 {
+        let (newest, count) = self.newest(self.head.load(), now);
         let spent = self.withdrawals_before(newest) + count;
         allowed(self.deposits(newest)).saturating_sub(spent)
     }
@@ -346,8 +377,13 @@ mod tests {
         deposits / 2 + 1
     }
 
+    /// Four slices are the window.
+    fn at(slice: u64) -> Now {
+        Now { slice, span: 4 }
+    }
+
     fn drain(ledger: &Small, slice: u64) -> u64 {
-        (0..100).take_while(|_| ledger.withdraw(slice, half)).count() as u64
+        (0..100).take_while(|_| ledger.withdraw(at(slice), half)).count() as u64
     }
 
     #[test]
@@ -357,7 +393,7 @@ mod tests {
         for _ in 0..7 {
             ledger.deposit(100);
         }
-        assert_eq!(ledger.available(100, half), 3);
+        assert_eq!(ledger.available(at(100), half), 3);
         assert_eq!(drain(&ledger, 100), 3);
         assert_eq!(drain(&ledger, 103), 0);
     }
@@ -368,8 +404,8 @@ mod tests {
         for _ in 0..10 {
             ledger.deposit(100);
         }
-        assert_eq!(ledger.available(103, half), 6);
-        assert_eq!(ledger.available(104, half), 1);
+        assert_eq!(ledger.available(at(103), half), 6);
+        assert_eq!(ledger.available(at(104), half), 1);
         assert_eq!(drain(&ledger, 101), 6);
         // The deposits are gone at 104, the withdrawals at 105.
         assert_eq!(drain(&ledger, 104), 0);
@@ -393,13 +429,13 @@ mod tests {
     #[test]
     fn a_thread_with_an_old_clock_neither_breaks_nor_overdraws() {
         let ledger = ledger();
-        assert!(ledger.withdraw(200, half));
-        assert!(!ledger.withdraw(190, half), "what is newer counts");
+        assert!(ledger.withdraw(at(200), half));
+        assert!(!ledger.withdraw(at(190), half), "what is newer counts");
         ledger.deposit(200);
         ledger.deposit(196); // the place of 200: counted as it arrives
-        assert_eq!(ledger.available(200, half), 1);
-        assert!(ledger.withdraw(199, half));
-        assert!(!ledger.withdraw(200, half));
+        assert_eq!(ledger.available(at(200), half), 1);
+        assert!(ledger.withdraw(at(199), half));
+        assert!(!ledger.withdraw(at(200), half));
     }
 
     #[test]
@@ -407,9 +443,9 @@ mod tests {
         let ledger = ledger();
         ledger.deposited[Small::place(8)].raise(pack(8, COUNT_MAX));
         ledger.deposit(8);
-        assert_eq!(ledger.deposits(8), COUNT_MAX);
+        assert_eq!(ledger.deposits(at(8)), COUNT_MAX);
         ledger.head.raise(pack(8, COUNT_MAX));
-        assert!(!ledger.withdraw(8, |_| u64::MAX));
+        assert!(!ledger.withdraw(at(8), |_| u64::MAX));
     }
 
     impl Word for loom::sync::atomic::AtomicU64 {
@@ -451,13 +487,13 @@ mod tests {
             let two = |_deposits| 2;
             let threads = [10, 11].map(|slice| {
                 let ledger = Arc::clone(&ledger);
-                thread::spawn(move || u64::from(ledger.withdraw(slice, two)))
+                thread::spawn(move || u64::from(ledger.withdraw(Now { slice, span: 2 }, two)))
             });
-            let here = u64::from(ledger.withdraw(11, two));
+            let here = u64::from(ledger.withdraw(Now { slice: 11, span: 2 }, two));
             let granted: u64 = threads.into_iter().map(|t| t.join().expect("no panic")).sum();
             // All three lie in one window of two slices.
             assert_eq!(here + granted, 2);
-            assert!(!ledger.withdraw(11, two));
+            assert!(!ledger.withdraw(Now { slice: 11, span: 2 }, two));
         });
     }
 
@@ -477,13 +513,17 @@ mod tests {
             };
             let withdrawer = {
                 let ledger = Arc::clone(&ledger);
-                thread::spawn(move || u64::from(ledger.withdraw(10, as_many)))
+                thread::spawn(move || {
+                    u64::from(ledger.withdraw(Now { slice: 10, span: 2 }, as_many))
+                })
             };
             ledger.deposit(11);
             depositor.join().expect("no panic");
             let granted = withdrawer.join().expect("no panic");
-            assert_eq!(ledger.deposits(11), 2);
-            let rest = (0..4).filter(|_| ledger.withdraw(11, as_many)).count() as u64;
+            assert_eq!(ledger.deposits(Now { slice: 11, span: 2 }), 2);
+            let rest = (0..4)
+                .filter(|_| ledger.withdraw(Now { slice: 11, span: 2 }, as_many))
+                .count() as u64;
             assert_eq!(granted + rest, 2);
         });
     }

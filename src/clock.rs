@@ -1,47 +1,58 @@
 //! The monotonic clock of deadlines and budgets.
 
-use std::num::NonZeroI64;
+use std::num::NonZeroU64;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// A time on the monotonic clock, in 8 bytes: nanoseconds from a moment of this process, which may lie
-/// in its past or future.
+use crate::backoff::nanos;
+
+/// The system's time; or tokio's, which tests can pause, and which outside of its runtimes is the
+/// system's.
+#[inline]
+fn instant() -> Instant {
+    #[cfg(feature = "tokio")]
+    return tokio::time::Instant::now().into_std();
+    #[cfg(not(feature = "tokio"))]
+    return Instant::now();
+}
+
+/// Nanoseconds from a month before this process first asked: a clock that tests pause may be behind.
+#[inline]
+pub(crate) fn ticks() -> u64 {
+    ticks_at(instant())
+}
+
+#[inline]
+fn ticks_at(instant: Instant) -> u64 {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    const BEFORE: u64 = 30 * 24 * 60 * 60 * 1_000_000_000;
+
+    let origin = *ORIGIN.get_or_init(Instant::now);
+    match instant.checked_duration_since(origin) {
+        Some(after) => BEFORE.saturating_add(nanos(after)),
+        None => BEFORE.saturating_sub(nanos(origin.duration_since(instant))),
+    }
+}
+
+/// A time on the monotonic clock, in 8 bytes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment(NonZeroI64);
+pub(crate) struct Moment(NonZeroU64);
 
 impl Moment {
-    pub(crate) fn now() -> Self {
-        // Tokio's clock can be paused; outside of its runtimes it is the system's.
-        #[cfg(feature = "tokio")]
-        let now = tokio::time::Instant::now().into_std();
-        #[cfg(not(feature = "tokio"))]
-        let now = Instant::now();
-        Self::of(now)
-    }
-
-    fn of(instant: Instant) -> Self {
-        static ORIGIN: OnceLock<Instant> = OnceLock::new();
-        let origin = *ORIGIN.get_or_init(Instant::now);
-        let nanos = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
-        let offset = match instant.checked_duration_since(origin) {
-            Some(after) => nanos(after),
-            None => -nanos(origin.duration_since(instant)),
-        };
-        // The origin itself is told as the nanosecond after it.
-        Self(NonZeroI64::new(offset).unwrap_or(const { NonZeroI64::new(1).unwrap() }))
-    }
-
-    pub(crate) fn since(self, earlier: Self) -> Duration {
-        let nanos = self.0.get().saturating_sub(earlier.0.get());
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
-    }
-
-    /// Nanoseconds from long before anything that this process does.
     #[inline]
-    pub(crate) const fn ticks(self) -> u64 {
-        // A year: a clock that tests pause may be that far behind.
-        const BEFORE: i64 = 365 * 24 * 60 * 60 * 1_000_000_000;
-        self.0.get().saturating_add(BEFORE).cast_unsigned()
+    pub(crate) fn now() -> Self {
+        Self::of(ticks())
+    }
+
+    #[inline]
+    fn of(ticks: u64) -> Self {
+        // Nothing happens at the first of them.
+        Self(NonZeroU64::new(ticks).unwrap_or(NonZeroU64::MIN))
+    }
+
+    #[inline]
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 }
 
@@ -49,28 +60,32 @@ impl Moment {
 mod tests {
     use super::*;
 
+    fn moment(instant: Instant) -> Moment {
+        Moment::of(ticks_at(instant))
+    }
+
     #[test]
     fn moments_are_told_apart_on_both_sides_of_the_origin() {
-        let origin = Moment::of(Instant::now());
+        let origin = moment(Instant::now());
         let now = Instant::now();
         let hour = Duration::from_secs(3_600);
-        let later = Moment::of(now + hour);
-        assert_eq!(later.since(Moment::of(now)), hour);
-        assert_eq!(Moment::of(now).since(later), Duration::ZERO);
-        assert!(later.ticks() > origin.ticks());
+        let later = moment(now + hour);
+        assert_eq!(later.since(moment(now)), hour);
+        assert_eq!(moment(now).since(later), Duration::ZERO);
+        assert!(later.0 > origin.0);
         // Not every system can tell a time before it was started.
         if let Some(earlier) = now.checked_sub(Duration::from_secs(1)) {
-            let earlier = Moment::of(earlier);
-            assert_eq!(Moment::of(now).since(earlier), Duration::from_secs(1));
+            let earlier = moment(earlier);
+            assert_eq!(moment(now).since(earlier), Duration::from_secs(1));
             assert_eq!(later.since(earlier), hour + Duration::from_secs(1));
-            assert_eq!(later.ticks() - earlier.ticks(), 3_601_000_000_000);
+            assert_eq!(later.0.get() - earlier.0.get(), 3_601_000_000_000);
         }
     }
 
     #[test]
     fn a_moment_centuries_away_saturates() {
         let far = Instant::now().checked_add(Duration::from_secs(400 * 365 * 24 * 3_600));
-        if let Some(far) = far.map(Moment::of) {
+        if let Some(far) = far.map(moment) {
             assert!(far.since(Moment::now()) > Duration::from_secs(290 * 365 * 24 * 3_600));
             assert_eq!(Moment::now().since(far), Duration::ZERO);
         }

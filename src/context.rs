@@ -1,6 +1,7 @@
 //! The one decision: a failure goes in, "wait this long" or "stop, because" comes out.
 
 use std::any::type_name;
+use std::fmt;
 use std::panic::Location;
 use std::thread;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use crate::backoff::{Brief, Curve, nanos};
 use crate::clock::Moment;
 use crate::error::{RetryError, StopReason};
-use crate::event::{Log, RetryEvent};
+use crate::event::{Observer, Report, RetryEvent};
 use crate::policy::RetryPolicy;
 use crate::transient::IsTransient;
 
@@ -126,11 +127,11 @@ impl Waited {
 ///
 /// An error type of somebody else's wants a newtype that implements [`IsTransient`]; or a loop that
 /// returns by itself what it does not want to retry.
-#[derive(Debug)]
 #[must_use = "a RetryContext does nothing by itself: give each failure to `wait_after` or `delay_after`"]
 pub struct RetryContext {
     policy: RetryPolicy,
     caller: &'static Location<'static>,
+    observer: &'static (dyn Observer + Sync),
     progress: Progress,
     /// Before the delay that was granted last, for the case that its wait is cancelled.
     before: Progress,
@@ -140,11 +141,27 @@ pub struct RetryContext {
 impl RetryContext {
     pub(crate) fn new(policy: RetryPolicy, caller: &'static Location<'static>) -> Self {
         let progress = Progress::new(policy.max_elapsed().map(|_| Moment::now()));
-        Self { policy, caller, progress, before: progress, stopped: None }
+        Self { policy, caller, observer: &(), progress, before: progress, stopped: None }
     }
 
-    const fn log(&self) -> Log<'_> {
-        Log { policy: &self.policy, caller: self.caller }
+    const fn report(&self) -> Report<'_> {
+        Report { policy: &self.policy, caller: self.caller, observer: self.observer }
+    }
+
+    /// Lets an observer hear of each retry, success and giving up. For an operation that is observed
+    /// as a whole, attach it where the context is made.
+    ///
+    /// ```
+    /// use retry_ext::{RetryPolicy, RetryStats};
+    ///
+    /// static STATS: RetryStats = RetryStats::new();
+    ///
+    /// let mut retry = RetryPolicy::new().start().observe(&STATS);
+    /// retry.succeeded();
+    /// assert_eq!(STATS.snapshot().succeeded_at_first, 1);
+    /// ```
+    pub const fn observe(self, observer: &'static (dyn Observer + Sync)) -> Self {
+        Self { observer, ..self }
     }
 
     /// The attempt that runs now, from 1.
@@ -274,7 +291,8 @@ impl RetryContext {
     /// The running attempt has failed: decides, and does not sleep. For schedulers, event loops and
     /// waits that can be cut short. Granted, the delay counts as waited and the next attempt as
     /// begun: the caller waits and calls. Where the wait is cut short for good, tell
-    /// [`cancelled`](Self::cancelled).
+    /// [`cancelled`](Self::cancelled); of a success, [`succeeded`](Self::succeeded), or nothing feeds a
+    /// budget.
     ///
     /// # Errors
     ///
@@ -309,8 +327,8 @@ impl RetryContext {
             return Err(reason);
         }
         self.before = self.progress;
-        let log = Log { policy: &self.policy, caller: self.caller };
-        match self.progress.after_failure(error, &mut (), log) {
+        let report = Report { policy: &self.policy, caller: self.caller, observer: self.observer };
+        match self.progress.after_failure(error, &mut (), report) {
             Ok(delay) => {
                 self.progress.next_attempt(delay);
                 Ok(delay)
@@ -324,7 +342,7 @@ impl RetryContext {
 
     /// The wait that [`delay_after`](Self::delay_after) has granted was cut short, and there will be no
     /// attempt: makes the error that the verb would give, with
-    /// [`StopReason::Cancelled`](crate::StopReason::Cancelled). That wait is not counted.
+    /// [`StopReason::Cancelled`]. That wait is not counted.
     ///
     /// ```
     /// # use std::io::{Error, ErrorKind};
@@ -339,7 +357,7 @@ impl RetryContext {
     pub fn cancelled<E>(&mut self, error: E) -> RetryError<E> {
         self.progress = self.before;
         self.stopped = Some(StopReason::Cancelled);
-        self.progress.stopped(error, StopReason::Cancelled, self.log())
+        self.progress.stopped(error, StopReason::Cancelled, self.report())
     }
 
     /// The running attempt has succeeded: feeds the [budget](crate::RetryBudget), where the policy has
@@ -375,7 +393,7 @@ impl RetryContext {
     /// # assert_eq!(watch().unwrap_err().error().kind(), ErrorKind::NotFound);
     /// ```
     pub fn succeeded(&mut self) {
-        self.progress.succeeded(self.log());
+        self.progress.succeeded(self.report());
         self.progress = Progress::new(None);
         self.before = self.progress;
         self.stopped = None;
@@ -408,13 +426,12 @@ impl Progress {
         &mut self,
         error: &E,
         classify: &mut impl Classify<E>,
-        log: Log<'_>,
+        report: Report<'_>,
     ) -> Result<Duration, StopReason> {
-        let decision = self.decide(error, classify, log.policy);
+        let decision = self.decide(error, classify, report.policy);
         match decision {
-            Ok(delay) => log.retry(type_name::<E>(), self.attempt, delay),
-            Err(StopReason::Permanent) => {}
-            Err(reason) => log.gave_up(type_name::<E>(), self.attempt, self.waited(), reason),
+            Ok(delay) => report.retry(type_name::<E>(), self.attempt, self.waited(), delay),
+            Err(reason) => report.gave_up(type_name::<E>(), self.attempt, self.waited(), reason),
         }
         decision
     }
@@ -498,23 +515,37 @@ impl Progress {
 
     /// There is no next attempt, for a reason that lies outside of this decision.
     #[cold]
-    pub(crate) fn stopped<E>(&self, error: E, reason: StopReason, log: Log<'_>) -> RetryError<E> {
+    pub(crate) fn stopped<E>(
+        &self,
+        error: E,
+        reason: StopReason,
+        report: Report<'_>,
+    ) -> RetryError<E> {
         let stopped = self.gave_up(error, reason);
-        log.stopped(&stopped);
+        report.stopped(&stopped);
         stopped
     }
 
     /// The running attempt succeeded.
     #[inline]
-    pub(crate) fn succeeded(&self, log: Log<'_>) {
-        feed(log.policy);
-        if self.attempt > 1 {
-            log.recovered(self.attempt, self.waited());
-        }
+    pub(crate) fn succeeded(&self, report: Report<'_>) {
+        feed(report.policy);
+        report.succeeded(self.attempt, self.waited());
     }
 
     #[inline]
     pub(crate) fn gave_up<E>(&self, error: E, reason: StopReason) -> RetryError<E> {
         RetryError::new(error, self.attempt, self.waited(), reason)
+    }
+}
+
+impl fmt::Debug for RetryContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryContext")
+            .field("policy", &self.policy)
+            .field("attempt", &self.attempt())
+            .field("waited", &self.waited())
+            .field("stopped", &self.stopped)
+            .finish_non_exhaustive()
     }
 }

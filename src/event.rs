@@ -4,6 +4,7 @@ use std::any::type_name;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::panic::Location;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::kv::Value;
@@ -87,6 +88,155 @@ impl<E, N: FnMut(&RetryEvent<'_, E>)> Notify<E> for N {
     }
 }
 
+/// Hears what becomes of every operation that it observes: the ground for metrics. Attached with
+/// `.observe(&observer)` before the verb, or to the loop form.
+///
+/// All methods do nothing unless they are written, and take `&self`, so that an observer can be a
+/// `static` that many threads share. [`RetryStats`](crate::RetryStats) is a ready one. They are called
+/// where the operation is: let them be quick.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering};
+/// use retry_ext::{Observation, Observer, RetryExt, RetryPolicy, StopReason};
+///
+/// #[derive(Default)]
+/// struct Alarm { hopeless: AtomicU32 }
+///
+/// impl Observer for Alarm {
+///     fn on_give_up(&self, _observation: &Observation, reason: StopReason) {
+///         if reason != StopReason::Permanent {
+///             self.hopeless.fetch_add(1, Ordering::Relaxed);
+///         }
+///     }
+/// }
+///
+/// let alarm = Alarm::default();
+/// let fails = || Err::<(), _>(std::io::Error::from(std::io::ErrorKind::TimedOut));
+/// let result = fails.observe(&alarm).sleep_with(|_| ()).retry_with(RetryPolicy::new());
+/// assert!(result.is_err());
+/// assert_eq!(alarm.hopeless.into_inner(), 1);
+/// ```
+pub trait Observer {
+    /// A retry is scheduled; its wait begins now.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use retry_ext::{Observation, Observer};
+    /// struct Print;
+    ///
+    /// impl Observer for Print {
+    ///     fn on_retry(&self, observation: &Observation, delay: Duration) {
+    ///         println!("attempt {} failed, the next in {delay:?}", observation.attempt);
+    ///     }
+    /// }
+    ///
+    /// let observer: Box<dyn Observer> = Box::new(Print);
+    /// # drop(observer);
+    /// ```
+    fn on_retry(&self, observation: &Observation, delay: Duration) {
+        let _ = (observation, delay);
+    }
+
+    /// The operation has succeeded, at first or after retries.
+    ///
+    /// ```
+    /// # use retry_ext::{Observation, Observer};
+    /// struct Print;
+    ///
+    /// impl Observer for Print {
+    ///     fn on_success(&self, observation: &Observation) {
+    ///         println!("succeeded with {} attempts", observation.attempt);
+    ///     }
+    /// }
+    ///
+    /// let observer: Box<dyn Observer> = Box::new(Print);
+    /// # drop(observer);
+    /// ```
+    fn on_success(&self, observation: &Observation) {
+        let _ = observation;
+    }
+
+    /// There is no further attempt, for whatever reason, permanent errors among them.
+    ///
+    /// ```
+    /// # use retry_ext::{Observation, Observer, StopReason};
+    /// struct Print;
+    ///
+    /// impl Observer for Print {
+    ///     fn on_give_up(&self, observation: &Observation, reason: StopReason) {
+    ///         println!("gave up after {} attempts: {reason}", observation.attempt);
+    ///     }
+    /// }
+    ///
+    /// let observer: Box<dyn Observer> = Box::new(Print);
+    /// # drop(observer);
+    /// ```
+    fn on_give_up(&self, observation: &Observation, reason: StopReason) {
+        let _ = (observation, reason);
+    }
+}
+
+/// Nobody.
+impl Observer for () {}
+
+macro_rules! as_what_it_points_to {
+    ($($pointer:ty),*) => {$(
+        /// As the observer it points to.
+        impl<O: Observer + ?Sized> Observer for $pointer {
+            fn on_retry(&self, observation: &Observation, delay: Duration) {
+                (**self).on_retry(observation, delay);
+            }
+
+            fn on_success(&self, observation: &Observation) {
+                (**self).on_success(observation);
+            }
+
+            fn on_give_up(&self, observation: &Observation, reason: StopReason) {
+                (**self).on_give_up(observation, reason);
+            }
+        }
+    )*};
+}
+
+as_what_it_points_to!(&O, Box<O>, Arc<O>);
+
+/// Where an observed operation stands.
+///
+/// ```
+/// use retry_ext::{Observation, Observer, RetryExt, RetryPolicy};
+///
+/// struct Check;
+///
+/// impl Observer for Check {
+///     fn on_success(&self, observation: &Observation) {
+///         assert_eq!((observation.name, observation.attempt), (Some("parse"), 1));
+///     }
+/// }
+///
+/// let parse = || "7".parse::<u8>();
+/// let policy = RetryPolicy::new().with_name("parse");
+/// assert_eq!(parse.retry_if(|_| false).observe(&Check).retry_with(policy), Ok(7));
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Observation {
+    /// The name of the policy, where it has one.
+    pub name: Option<&'static str>,
+    /// The attempt that has just ended, from 1; so also how many there were.
+    pub attempt: u32,
+    /// How many attempts there are at most, the first included.
+    pub max_attempts: u32,
+    /// What was waited so far.
+    pub waited: Duration,
+}
+
+impl Observation {
+    #[inline]
+    pub(crate) fn new(policy: &RetryPolicy, attempt: u32, waited: Duration) -> Self {
+        Self { name: policy.name(), attempt, max_attempts: policy.max_attempts(), waited }
+    }
+}
+
 /// What became of a wait. A sleeper returns anything that turns into one: `()` for a wait that came
 /// to its end, [`ControlFlow::Break`] for one that somebody cut short.
 ///
@@ -132,29 +282,33 @@ impl From<ControlFlow<()>> for SleepOutcome {
     }
 }
 
-/// Where the records of one operation come from. They hold numbers, names that the programmer chose
-/// and the name of a type, and no word of the error: its text may contain a token.
+/// Who is told what becomes of one operation: the log, where the policy wants it, and the observer.
+/// The records hold numbers, names that the programmer chose and the name of a type, and no word of
+/// the error: its text may contain a token.
 #[derive(Clone, Copy)]
-pub(crate) struct Log<'a> {
+pub(crate) struct Report<'a> {
     pub(crate) policy: &'a RetryPolicy,
     pub(crate) caller: &'static Location<'static>,
+    pub(crate) observer: &'a dyn Observer,
 }
 
 const TARGET: &str = "retry_ext";
 
-impl Log<'_> {
+impl Report<'_> {
     #[inline]
-    fn enabled(&self, level: Level) -> bool {
+    fn logs(&self, level: Level) -> bool {
         self.policy.logging() && level <= log::STATIC_MAX_LEVEL && level <= log::max_level()
     }
 
     #[inline]
-    pub(crate) fn retry(self, error_type: &str, attempt: u32, delay: Duration) {
-        if self.enabled(Level::Warn) {
+    pub(crate) fn retry(self, error_type: &str, attempt: u32, waited: Duration, delay: Duration) {
+        if self.logs(Level::Warn) {
             self.write_retry(error_type, attempt, delay);
         }
+        self.observer.on_retry(&Observation::new(self.policy, attempt, waited), delay);
     }
 
+    /// A permanent error is the caller's news alone, and none for the log.
     #[inline]
     pub(crate) fn gave_up(
         self,
@@ -163,9 +317,10 @@ impl Log<'_> {
         waited: Duration,
         reason: StopReason,
     ) {
-        if self.enabled(Level::Warn) {
+        if reason != StopReason::Permanent && self.logs(Level::Warn) {
             self.write_gave_up(error_type, attempt, waited, reason);
         }
+        self.observer.on_give_up(&Observation::new(self.policy, attempt, waited), reason);
     }
 
     pub(crate) fn stopped<E>(self, stopped: &RetryError<E>) {
@@ -174,10 +329,11 @@ impl Log<'_> {
     }
 
     #[inline]
-    pub(crate) fn recovered(self, attempt: u32, waited: Duration) {
-        if self.enabled(Level::Debug) {
+    pub(crate) fn succeeded(self, attempt: u32, waited: Duration) {
+        if attempt > 1 && self.logs(Level::Debug) {
             self.write_recovered(attempt, waited);
         }
+        self.observer.on_success(&Observation::new(self.policy, attempt, waited));
     }
 
     #[cold]
@@ -244,7 +400,7 @@ impl Log<'_> {
 }
 
 /// The name of the policy, or where the retry was called.
-impl fmt::Display for Log<'_> {
+impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.policy.name() {
             Some(name) => f.write_str(name),

@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use crate::clock::Moment;
 use crate::context::{Classify, Progress};
 use crate::error::{RetryError, StopReason};
-use crate::event::{Log, Notify, RetryEvent, SleepOutcome};
+use crate::event::{Notify, Observer, Report, RetryEvent, SleepOutcome};
 use crate::policy::RetryPolicy;
 use crate::retry::Hooks;
 use crate::transient::IsTransient;
@@ -160,7 +160,7 @@ where
     /// Waits in your own way: on the timer of any runtime, not at all in a test, or until something
     /// else happens. The sleeper's future yields `()`, a [`ControlFlow`](std::ops::ControlFlow) or a
     /// [`SleepOutcome`]; one that breaks ends the retry with
-    /// [`StopReason::Cancelled`](crate::StopReason::Cancelled) and the last error.
+    /// [`StopReason::Cancelled`] and the last error.
     ///
     /// ```
     /// use std::io::{Error, ErrorKind};
@@ -181,6 +181,30 @@ where
         W::Output: Into<SleepOutcome>,
     {
         AsyncRetry::new(self).sleep_with(sleeper)
+    }
+
+    /// Lets an observer hear of each retry, success and giving up; see
+    /// [`RetryExt::observe`](crate::RetryExt::observe).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use retry_ext::{AsyncRetryExt, RetryPolicy, RetryStats};
+    ///
+    /// static STATS: RetryStats = RetryStats::new();
+    ///
+    /// let read = async || Ok::<_, std::io::Error>(7);
+    /// assert!(read.observe(&STATS).retry_with(RetryPolicy::new()).await.is_ok());
+    /// assert_eq!(STATS.snapshot().succeeded_at_first, 1);
+    /// # }
+    /// ```
+    #[inline]
+    fn observe<O>(self, observer: O) -> AsyncRetry<Self, Fut, T, E, (), (), (), O>
+    where
+        Self: Sized,
+        O: Observer,
+    {
+        AsyncRetry::new(self).observe(observer)
     }
 
     /// Makes the future that calls the closure, awaits, and does both again while it fails with a
@@ -211,7 +235,7 @@ where
     /// ```
     #[inline]
     #[track_caller]
-    fn retry_with<P>(self, policy: P) -> RetryFuture<Self, Fut, T, E, P, (), (), P::Sleeper>
+    fn retry_with<P>(self, policy: P) -> RetryFuture<Self, Fut, T, E, P, (), (), P::Sleeper, ()>
     where
         Self: Sized,
         E: IsTransient,
@@ -242,9 +266,9 @@ where
 /// # }
 /// ```
 #[must_use = "nothing is called before `.retry_with(policy)`"]
-pub struct AsyncRetry<F, Fut, T, E, C = (), N = (), S = ()> {
+pub struct AsyncRetry<F, Fut, T, E, C = (), N = (), S = (), O = ()> {
     operation: F,
-    hooks: Hooks<C, N, S>,
+    hooks: Hooks<C, N, S, O>,
     makes: PhantomData<fn() -> Fut>,
     yields: PhantomData<fn() -> Result<T, E>>,
 }
@@ -256,16 +280,16 @@ impl<F, Fut, T, E> AsyncRetry<F, Fut, T, E> {
     }
 }
 
-impl<F, Fut, T, E, C, N, S> AsyncRetry<F, Fut, T, E, C, N, S>
+impl<F, Fut, T, E, C, N, S, O> AsyncRetry<F, Fut, T, E, C, N, S, O>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
     #[inline]
-    fn refine<D, M, W>(
+    fn refine<D, M, W, B>(
         self,
-        refine: impl FnOnce(Hooks<C, N, S>) -> Hooks<D, M, W>,
-    ) -> AsyncRetry<F, Fut, T, E, D, M, W> {
+        refine: impl FnOnce(Hooks<C, N, S, O>) -> Hooks<D, M, W, B>,
+    ) -> AsyncRetry<F, Fut, T, E, D, M, W, B> {
         let hooks = refine(self.hooks);
         AsyncRetry { operation: self.operation, hooks, makes: PhantomData, yields: PhantomData }
     }
@@ -281,7 +305,7 @@ where
     /// # }
     /// ```
     #[inline]
-    pub fn retry_if<P>(self, predicate: P) -> AsyncRetry<F, Fut, T, E, P, N, S>
+    pub fn retry_if<P>(self, predicate: P) -> AsyncRetry<F, Fut, T, E, P, N, S, O>
     where
         P: FnMut(&E) -> bool,
     {
@@ -299,7 +323,7 @@ where
     /// # }
     /// ```
     #[inline]
-    pub fn on_retry<M>(self, hook: M) -> AsyncRetry<F, Fut, T, E, C, M, S>
+    pub fn on_retry<M>(self, hook: M) -> AsyncRetry<F, Fut, T, E, C, M, S, O>
     where
         M: FnMut(&RetryEvent<'_, E>),
     {
@@ -317,13 +341,31 @@ where
     /// # }
     /// ```
     #[inline]
-    pub fn sleep_with<S2, W>(self, sleeper: S2) -> AsyncRetry<F, Fut, T, E, C, N, S2>
+    pub fn sleep_with<S2, W>(self, sleeper: S2) -> AsyncRetry<F, Fut, T, E, C, N, S2, O>
     where
         S2: FnMut(Duration) -> W,
         W: Future,
         W::Output: Into<SleepOutcome>,
     {
         self.refine(|hooks| hooks.sleeper(sleeper))
+    }
+
+    /// Lets an observer hear of each retry, success and giving up; see
+    /// [`RetryExt::observe`](crate::RetryExt::observe).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use retry_ext::{AsyncRetryExt, RetryPolicy, RetryStats};
+    /// let stats = RetryStats::new();
+    /// let chain = (async || "7".parse::<u8>()).retry_if(|_| true).observe(&stats);
+    /// assert_eq!(chain.retry_with(RetryPolicy::new()).await, Ok(7));
+    /// assert_eq!(stats.snapshot().succeeded_at_first, 1);
+    /// # }
+    /// ```
+    #[inline]
+    pub fn observe<B: Observer>(self, observer: B) -> AsyncRetry<F, Fut, T, E, C, N, S, B> {
+        self.refine(|hooks| hooks.observer(observer))
     }
 
     /// Makes the future that does the work; see `AsyncRetryExt::retry_with`. With a sleeper that was
@@ -348,11 +390,12 @@ where
     /// ```
     #[inline]
     #[track_caller]
-    pub fn retry_with<P>(self, policy: P) -> RetryFuture<F, Fut, T, E, P, C, N, S>
+    pub fn retry_with<P>(self, policy: P) -> RetryFuture<F, Fut, T, E, P, C, N, S, O>
     where
         C: Classify<E>,
         N: Notify<E>,
         S: AsyncSleep,
+        O: Observer,
         P: Borrow<RetryPolicy>,
     {
         RetryFuture {
@@ -367,7 +410,7 @@ where
     }
 }
 
-impl<F, Fut, T, E, C, N, S> fmt::Debug for AsyncRetry<F, Fut, T, E, C, N, S> {
+impl<F, Fut, T, E, C, N, S, O> fmt::Debug for AsyncRetry<F, Fut, T, E, C, N, S, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AsyncRetry").finish_non_exhaustive()
     }
@@ -401,14 +444,14 @@ pin_project! {
     /// # }
     /// ```
     #[must_use = "futures do nothing unless they are awaited or polled"]
-    pub struct RetryFuture<F, Fut, T, E, P, C, N, S>
+    pub struct RetryFuture<F, Fut, T, E, P, C, N, S, O>
     where
         S: AsyncSleep,
     {
         #[pin]
         state: State<Fut, S::Wait, S::Kept<E>>,
         operation: F,
-        hooks: Hooks<C, N, S>,
+        hooks: Hooks<C, N, S, O>,
         policy: P,
         caller: &'static Location<'static>,
         progress: Progress,
@@ -428,7 +471,7 @@ pin_project! {
     }
 }
 
-impl<F, Fut, T, E, P, C, N, S> Future for RetryFuture<F, Fut, T, E, P, C, N, S>
+impl<F, Fut, T, E, P, C, N, S, O> Future for RetryFuture<F, Fut, T, E, P, C, N, S, O>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, E>>,
@@ -436,6 +479,7 @@ where
     C: Classify<E>,
     N: Notify<E>,
     S: AsyncSleep,
+    O: Observer,
 {
     type Output = Result<T, RetryError<E>>;
 
@@ -443,11 +487,11 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let mut scheduled = false;
-        let log = Log { policy: (*this.policy).borrow(), caller: this.caller };
+        let policy = (*this.policy).borrow();
         loop {
             match this.state.as_mut().project() {
                 StateProjection::Start => {
-                    if log.policy.max_elapsed().is_some() {
+                    if policy.max_elapsed().is_some() {
                         *this.progress = Progress::new(Some(Moment::now()));
                     }
                 }
@@ -455,12 +499,16 @@ where
                     let error = match ready!(future.poll(cx)) {
                         Ok(value) => {
                             this.state.set(State::End);
-                            this.progress.succeeded(log);
+                            this.progress.succeeded(Report {
+                                policy,
+                                caller: this.caller,
+                                observer: &this.hooks.observer,
+                            });
                             return Poll::Ready(Ok(value));
                         }
                         Err(error) => error,
                     };
-                    match schedule(error, this.progress, this.hooks, log) {
+                    match schedule(error, this.progress, this.hooks, policy, this.caller) {
                         Ok((Some(wait), kept)) => {
                             this.state.set(State::Wait { wait, kept });
                             scheduled = true;
@@ -481,7 +529,8 @@ where
                     let output = ready!(wait.poll(cx));
                     if let Some(stopped) = S::cancelled(output, kept) {
                         this.state.set(State::End);
-                        log.stopped(&stopped);
+                        Report { policy, caller: this.caller, observer: &this.hooks.observer }
+                            .stopped(&stopped);
                         return Poll::Ready(Err(stopped));
                     }
                     if scheduled {
@@ -508,20 +557,23 @@ type Scheduled<S, E> = (Option<<S as AsyncSleep>::Wait>, <S as AsyncSleep>::Kept
 /// success does not need.
 #[cold]
 #[inline(never)]
-fn schedule<E, C, N, S>(
+fn schedule<E, C, N, S, O>(
     error: E,
     progress: &mut Progress,
-    hooks: &mut Hooks<C, N, S>,
-    log: Log<'_>,
+    hooks: &mut Hooks<C, N, S, O>,
+    policy: &RetryPolicy,
+    caller: &'static Location<'static>,
 ) -> Result<Scheduled<S, E>, RetryError<E>>
 where
     C: Classify<E>,
     N: Notify<E>,
     S: AsyncSleep,
+    O: Observer,
 {
-    match progress.after_failure(&error, &mut hooks.classify, log) {
+    let report = Report { policy, caller, observer: &hooks.observer };
+    match progress.after_failure(&error, &mut hooks.classify, report) {
         Ok(delay) => {
-            hooks.notify.retry(&progress.event(log.policy, delay, &error));
+            hooks.notify.retry(&progress.event(policy, delay, &error));
             let wait = hooks.sleeper.sleep(delay);
             let kept = S::keep(progress.gave_up(error, StopReason::Cancelled));
             progress.next_attempt(delay);
@@ -531,7 +583,9 @@ where
     }
 }
 
-impl<F, Fut, T, E, P, C, N, S: AsyncSleep> fmt::Debug for RetryFuture<F, Fut, T, E, P, C, N, S> {
+impl<F, Fut, T, E, P, C, N, S: AsyncSleep, O> fmt::Debug
+    for RetryFuture<F, Fut, T, E, P, C, N, S, O>
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RetryFuture").field("progress", &self.progress).finish_non_exhaustive()
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::context::{Classify, feed};
 use crate::error::RetryError;
-use crate::event::{Notify, RetryEvent, SleepOutcome};
+use crate::event::{Notify, Observer, RetryEvent, SleepOutcome};
 use crate::policy::RetryPolicy;
 use crate::retry::{Retry, Sleep};
 use crate::transient::IsTransient;
@@ -123,6 +123,26 @@ pub trait RetryIteratorExt<T, E>: Iterator<Item = Result<T, E>> {
         Retry::new(Items(self)).sleep_with(sleeper)
     }
 
+    /// Lets an observer hear of each retry, success and giving up; see
+    /// [`RetryExt::observe`](crate::RetryExt::observe).
+    ///
+    /// ```
+    /// use retry_ext::{RetryIteratorExt, RetryPolicy, RetryStats};
+    ///
+    /// let stats = RetryStats::new();
+    /// let source = [Ok::<_, std::io::Error>(1), Ok(2)].into_iter();
+    /// assert_eq!(source.observe(&stats).retry_with(RetryPolicy::new()).count(), 2);
+    /// assert_eq!(stats.snapshot().succeeded_at_first, 2);
+    /// ```
+    #[inline]
+    fn observe<O>(self, observer: O) -> Retry<Items<Self>, T, E, (), (), (), O>
+    where
+        Self: Sized,
+        O: Observer,
+    {
+        Retry::new(Items(self)).observe(observer)
+    }
+
     /// Retries each item. The policy may be given by value, by reference or in an `Arc`, and is kept
     /// as it was given.
     ///
@@ -167,7 +187,7 @@ impl<I, T, E> RetryIteratorExt<T, E> for I where I: Iterator<Item = Result<T, E>
 #[derive(Clone, Debug)]
 pub struct Items<I>(I);
 
-impl<I, T, E, C, N, S> Retry<Items<I>, T, E, C, N, S>
+impl<I, T, E, C, N, S, O> Retry<Items<I>, T, E, C, N, S, O>
 where
     I: Iterator<Item = Result<T, E>>,
 {
@@ -181,11 +201,12 @@ where
     /// ```
     #[inline]
     #[track_caller]
-    pub fn retry_with<P>(self, policy: P) -> RetryItems<I, T, E, P, C, N, S>
+    pub fn retry_with<P>(self, policy: P) -> RetryItems<I, T, E, P, C, N, S, O>
     where
         C: Classify<E>,
         N: Notify<E>,
         S: Sleep,
+        O: Observer,
         P: Borrow<RetryPolicy>,
     {
         RetryItems { chain: self, policy, caller: Location::caller(), ended: false }
@@ -206,21 +227,22 @@ where
 /// assert_eq!(items.count(), 3); // 3 + 3 + 1 failures
 /// ```
 #[must_use = "iterators are lazy: nothing is taken from the source before `next`"]
-pub struct RetryItems<I, T, E, P, C = (), N = (), S = ()> {
-    chain: Retry<Items<I>, T, E, C, N, S>,
+pub struct RetryItems<I, T, E, P, C = (), N = (), S = (), O = ()> {
+    chain: Retry<Items<I>, T, E, C, N, S, O>,
     policy: P,
     caller: &'static Location<'static>,
     /// The source has said `None`, and it has not been passed on yet.
     ended: bool,
 }
 
-impl<I, T, E, P, C, N, S> Iterator for RetryItems<I, T, E, P, C, N, S>
+impl<I, T, E, P, C, N, S, O> Iterator for RetryItems<I, T, E, P, C, N, S, O>
 where
     I: Iterator<Item = Result<T, E>>,
     P: Borrow<RetryPolicy>,
     C: Classify<E>,
     N: Notify<E>,
     S: Sleep,
+    O: Observer,
 {
     type Item = Result<T, RetryError<E>>;
 
@@ -235,6 +257,7 @@ where
         Some(match source.next()? {
             Ok(value) => {
                 feed(policy);
+                self.chain.hooks.first_success(policy);
                 Ok(value)
             }
             Err(error) => {
@@ -260,17 +283,18 @@ where
 }
 
 /// Where its source is.
-impl<I, T, E, P, C, N, S> FusedIterator for RetryItems<I, T, E, P, C, N, S>
+impl<I, T, E, P, C, N, S, O> FusedIterator for RetryItems<I, T, E, P, C, N, S, O>
 where
     I: FusedIterator<Item = Result<T, E>>,
     P: Borrow<RetryPolicy>,
     C: Classify<E>,
     N: Notify<E>,
     S: Sleep,
+    O: Observer,
 {
 }
 
-impl<I, T, E, P, C, N, S> fmt::Debug for RetryItems<I, T, E, P, C, N, S> {
+impl<I, T, E, P, C, N, S, O> fmt::Debug for RetryItems<I, T, E, P, C, N, S, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RetryItems").finish_non_exhaustive()
     }

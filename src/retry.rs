@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::context::{Classify, Progress, feed};
 use crate::error::{RetryError, StopReason};
-use crate::event::{Log, Notify, RetryEvent, SleepOutcome};
+use crate::event::{Notify, Observation, Observer, Report, RetryEvent, SleepOutcome};
 use crate::policy::RetryPolicy;
 use crate::transient::IsTransient;
 
@@ -135,6 +135,27 @@ pub trait RetryExt<T, E>: FnMut() -> Result<T, E> {
         Retry::new(self).sleep_with(sleeper)
     }
 
+    /// Lets an observer hear of each retry, success and giving up: the ground for metrics. By reference,
+    /// mostly to a `static`. A second `observe` replaces the first.
+    ///
+    /// ```
+    /// use retry_ext::{RetryExt, RetryPolicy, RetryStats};
+    ///
+    /// static STATS: RetryStats = RetryStats::new();
+    ///
+    /// let manifest = (|| std::fs::read("Cargo.toml")).observe(&STATS).retry_with(RetryPolicy::new());
+    /// assert!(manifest.is_ok());
+    /// assert_eq!(STATS.snapshot().succeeded_at_first, 1);
+    /// ```
+    #[inline]
+    fn observe<O>(self, observer: O) -> Retry<Self, T, E, (), (), (), O>
+    where
+        Self: Sized,
+        O: Observer,
+    {
+        Retry::new(self).observe(observer)
+    }
+
     /// Calls the closure now; while it fails with a transient error and the policy allows it, waits
     /// and calls it again. The policy is a small `Copy` value: give it by value. A reference or an
     /// `Arc` will do.
@@ -195,9 +216,9 @@ impl<F, T, E> RetryExt<T, E> for F where F: FnMut() -> Result<T, E> {}
 /// (|| std::fs::read("file")).on_retry(|retry| eprintln!("{retry}"));
 /// ```
 #[must_use = "nothing is called before `.retry_with(policy)`"]
-pub struct Retry<F, T, E, C = (), N = (), S = ()> {
+pub struct Retry<F, T, E, C = (), N = (), S = (), O = ()> {
     pub(crate) operation: F,
-    pub(crate) hooks: Hooks<C, N, S>,
+    pub(crate) hooks: Hooks<C, N, S, O>,
     result: PhantomData<fn() -> Result<T, E>>,
 }
 
@@ -208,12 +229,12 @@ impl<F, T, E> Retry<F, T, E> {
     }
 }
 
-impl<F, T, E, C, N, S> Retry<F, T, E, C, N, S> {
+impl<F, T, E, C, N, S, O> Retry<F, T, E, C, N, S, O> {
     #[inline]
-    fn refine<D, M, W>(
+    fn refine<D, M, W, B>(
         self,
-        refine: impl FnOnce(Hooks<C, N, S>) -> Hooks<D, M, W>,
-    ) -> Retry<F, T, E, D, M, W> {
+        refine: impl FnOnce(Hooks<C, N, S, O>) -> Hooks<D, M, W, B>,
+    ) -> Retry<F, T, E, D, M, W, B> {
         Retry { operation: self.operation, hooks: refine(self.hooks), result: PhantomData }
     }
 
@@ -225,7 +246,7 @@ impl<F, T, E, C, N, S> Retry<F, T, E, C, N, S> {
     /// assert_eq!(chain.retry_with(RetryPolicy::new()), Ok(7));
     /// ```
     #[inline]
-    pub fn retry_if<P>(self, predicate: P) -> Retry<F, T, E, P, N, S>
+    pub fn retry_if<P>(self, predicate: P) -> Retry<F, T, E, P, N, S, O>
     where
         P: FnMut(&E) -> bool,
     {
@@ -240,7 +261,7 @@ impl<F, T, E, C, N, S> Retry<F, T, E, C, N, S> {
     /// assert_eq!(chain.retry_with(RetryPolicy::new()), Ok(7));
     /// ```
     #[inline]
-    pub fn on_retry<M>(self, hook: M) -> Retry<F, T, E, C, M, S>
+    pub fn on_retry<M>(self, hook: M) -> Retry<F, T, E, C, M, S, O>
     where
         M: FnMut(&RetryEvent<'_, E>),
     {
@@ -255,16 +276,30 @@ impl<F, T, E, C, N, S> Retry<F, T, E, C, N, S> {
     /// assert_eq!(chain.retry_with(RetryPolicy::new()), Ok(7));
     /// ```
     #[inline]
-    pub fn sleep_with<W, O>(self, sleeper: W) -> Retry<F, T, E, C, N, W>
+    pub fn sleep_with<W, R>(self, sleeper: W) -> Retry<F, T, E, C, N, W, O>
     where
-        W: FnMut(Duration) -> O,
-        O: Into<SleepOutcome>,
+        W: FnMut(Duration) -> R,
+        R: Into<SleepOutcome>,
     {
         self.refine(|hooks| hooks.sleeper(sleeper))
     }
+
+    /// Lets an observer hear of each retry, success and giving up; see [`RetryExt::observe`].
+    ///
+    /// ```
+    /// # use retry_ext::{RetryExt, RetryPolicy, RetryStats};
+    /// let stats = RetryStats::new();
+    /// let chain = (|| "7".parse::<u8>()).retry_if(|_| true).observe(&stats);
+    /// assert_eq!(chain.retry_with(RetryPolicy::new()), Ok(7));
+    /// assert_eq!(stats.snapshot().succeeded_at_first, 1);
+    /// ```
+    #[inline]
+    pub fn observe<B: Observer>(self, observer: B) -> Retry<F, T, E, C, N, S, B> {
+        self.refine(|hooks| hooks.observer(observer))
+    }
 }
 
-impl<F, T, E, C, N, S> Retry<F, T, E, C, N, S>
+impl<F, T, E, C, N, S, O> Retry<F, T, E, C, N, S, O>
 where
     F: FnMut() -> Result<T, E>,
 {
@@ -286,6 +321,7 @@ where
         C: Classify<E>,
         N: Notify<E>,
         S: Sleep,
+        O: Observer,
         P: Borrow<RetryPolicy>,
     {
         let (policy, caller) = (policy.borrow(), Location::caller());
@@ -293,7 +329,10 @@ where
             return self.metered(policy, caller);
         }
         match (self.operation)() {
-            Ok(value) => Ok(value),
+            Ok(value) => {
+                self.hooks.first_success(policy);
+                Ok(value)
+            }
             Err(error) => {
                 self.hooks.again(|| Some((self.operation)()), error, None, policy, caller)
             }
@@ -312,11 +351,13 @@ where
         C: Classify<E>,
         N: Notify<E>,
         S: Sleep,
+        O: Observer,
     {
         let start = policy.max_elapsed().map(|_| Moment::now());
         match (self.operation)() {
             Ok(value) => {
                 feed(policy);
+                self.hooks.first_success(policy);
                 Ok(value)
             }
             Err(error) => {
@@ -326,41 +367,57 @@ where
     }
 }
 
-impl<F, T, E, C, N, S> fmt::Debug for Retry<F, T, E, C, N, S> {
+impl<F, T, E, C, N, S, O> fmt::Debug for Retry<F, T, E, C, N, S, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Retry").finish_non_exhaustive()
     }
 }
 
-/// What refines a retry: who classifies, who hears, who sleeps.
-pub(crate) struct Hooks<C, N, S> {
+/// What refines a retry: who classifies, who hears, who sleeps, who observes.
+pub(crate) struct Hooks<C, N, S, O> {
     pub(crate) classify: C,
     pub(crate) notify: N,
     pub(crate) sleeper: S,
+    pub(crate) observer: O,
 }
 
-impl Hooks<(), (), ()> {
-    pub(crate) const NONE: Self = Self { classify: (), notify: (), sleeper: () };
+impl Hooks<(), (), (), ()> {
+    pub(crate) const NONE: Self = Self { classify: (), notify: (), sleeper: (), observer: () };
 }
 
-impl<C, N, S> Hooks<C, N, S> {
+impl<C, N, S, O> Hooks<C, N, S, O> {
     #[inline]
-    pub(crate) fn classify<D>(self, classify: D) -> Hooks<D, N, S> {
-        Hooks { classify, notify: self.notify, sleeper: self.sleeper }
+    pub(crate) fn classify<D>(self, classify: D) -> Hooks<D, N, S, O> {
+        let Self { notify, sleeper, observer, .. } = self;
+        Hooks { classify, notify, sleeper, observer }
     }
 
     #[inline]
-    pub(crate) fn notify<M>(self, notify: M) -> Hooks<C, M, S> {
-        Hooks { classify: self.classify, notify, sleeper: self.sleeper }
+    pub(crate) fn notify<M>(self, notify: M) -> Hooks<C, M, S, O> {
+        let Self { classify, sleeper, observer, .. } = self;
+        Hooks { classify, notify, sleeper, observer }
     }
 
     #[inline]
-    pub(crate) fn sleeper<W>(self, sleeper: W) -> Hooks<C, N, W> {
-        Hooks { classify: self.classify, notify: self.notify, sleeper }
+    pub(crate) fn sleeper<W>(self, sleeper: W) -> Hooks<C, N, W, O> {
+        let Self { classify, notify, observer, .. } = self;
+        Hooks { classify, notify, sleeper, observer }
+    }
+
+    #[inline]
+    pub(crate) fn observer<B>(self, observer: B) -> Hooks<C, N, S, B> {
+        let Self { classify, notify, sleeper, .. } = self;
+        Hooks { classify, notify, sleeper, observer }
     }
 }
 
-impl<C, N, S> Hooks<C, N, S> {
+impl<C, N, S, O: Observer> Hooks<C, N, S, O> {
+    /// The first attempt has succeeded: news for an observer alone.
+    #[inline]
+    pub(crate) fn first_success(&self, policy: &RetryPolicy) {
+        self.observer.on_success(&Observation::new(policy, 1, Duration::ZERO));
+    }
+
     /// All that comes after a first failure, for whatever can be called again and may end (`None`).
     /// Out of line, so that a first success pays for nothing here, not even for the registers.
     #[cold]
@@ -378,10 +435,10 @@ impl<C, N, S> Hooks<C, N, S> {
         N: Notify<E>,
         S: Sleep,
     {
-        let log = Log { policy, caller };
+        let report = Report { policy, caller, observer: &self.observer };
         let mut progress = Progress::new(start);
         loop {
-            let delay = match progress.after_failure(&error, &mut self.classify, log) {
+            let delay = match progress.after_failure(&error, &mut self.classify, report) {
                 Ok(delay) => delay,
                 Err(reason) => return Err(progress.gave_up(error, reason)),
             };
@@ -389,16 +446,16 @@ impl<C, N, S> Hooks<C, N, S> {
             match self.sleeper.sleep(delay) {
                 SleepOutcome::Elapsed => progress.next_attempt(delay),
                 SleepOutcome::Cancelled => {
-                    return Err(progress.stopped(error, StopReason::Cancelled, log));
+                    return Err(progress.stopped(error, StopReason::Cancelled, report));
                 }
             }
             error = match operation() {
                 Some(Ok(value)) => {
-                    progress.succeeded(log);
+                    progress.succeeded(report);
                     return Ok(value);
                 }
                 Some(Err(error)) => error,
-                None => return Err(progress.stopped(error, StopReason::SourceEnded, log)),
+                None => return Err(progress.stopped(error, StopReason::SourceEnded, report)),
             };
         }
     }

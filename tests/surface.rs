@@ -4,9 +4,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use retry_ext::{
-    Backoff, ConfigError, IsTransient, Items, Jitter, Retry, RetryBudget, RetryConfig,
+    Backoff, ConfigError, IsTransient, Items, Jitter, Observation, Retry, RetryBudget, RetryConfig,
     RetryContext, RetryError, RetryEvent, RetryExt, RetryItems, RetryIter, RetryPolicy,
-    SleepOutcome, StopReason,
+    RetrySnapshot, RetryStats, SleepOutcome, StopReason,
 };
 
 fn plain<T: Send + Sync + Unpin + std::fmt::Debug>() {}
@@ -29,6 +29,9 @@ fn values_are_copy_send_and_sync() {
     plain::<SleepOutcome>();
     plain::<ConfigError>();
     plain::<RetryBudget>();
+    plain::<RetryStats>();
+    value::<RetrySnapshot>();
+    plain::<Observation>();
     plain::<RetryConfig>();
     plain::<RetryContext>();
     plain::<RetryItems<std::vec::IntoIter<Result<u8, String>>, u8, String, RetryPolicy>>();

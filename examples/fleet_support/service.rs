@@ -1,0 +1,276 @@
+//! Clients of one service, whose requests arrive at random and are retried by this crate.
+//!
+//! The simulation plays the scheduler: it tells a [`RetryContext`] what has happened to an attempt,
+//! and obeys the answer. Delays, decisions and budgets are the crate's own. Budgets read tokio's
+//! clock, which is paused and moved along with the simulation.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use fastrand::Rng;
+use retry_ext::{RetryBudget, RetryContext, RetryPolicy};
+use tokio::time::{Instant, advance};
+
+use crate::events::{Queue, exponential};
+
+/// Mean time of a message in one direction.
+const NETWORK: Duration = Duration::from_millis(100);
+/// How long a client waits for the answer to an attempt.
+const TIMEOUT: Duration = Duration::from_secs(3);
+const LATENCY: Duration = Duration::from_secs(1);
+/// What each request that is being worked on adds to the latency of one that arrives: the feedback.
+const LATENCY_PER_REQUEST: Duration = Duration::from_millis(10);
+
+/// The steps of the clock that budgets read; these look no closer than at half a second.
+const CLOCK_STEP: Duration = Duration::from_millis(10);
+
+/// Requests per second over time, retries not counted.
+#[derive(Clone, Copy)]
+pub(crate) enum Load {
+    Spike,
+    Ramp,
+    Steady(f64),
+}
+
+impl Load {
+    /// When spike and ramp are at their end or their height: from here on they may recover.
+    pub(crate) const TURN: usize = 25;
+
+    fn rate(self, second: f64) -> f64 {
+        match self {
+            Self::Spike if (20.0..25.0).contains(&second) => 80.0,
+            Self::Spike => 40.0,
+            Self::Ramp if second < 25.0 => 40.0 + 40.0 * second / 25.0,
+            Self::Ramp => (80.0 * (75.0 - second) / 50.0).max(0.0),
+            Self::Steady(rate) => rate,
+        }
+    }
+
+    fn peak(self) -> f64 {
+        match self {
+            Self::Spike | Self::Ramp => 80.0,
+            Self::Steady(rate) => rate,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Service {
+    /// The more it has to do, the slower it is; and it does not hear of clients that have gone.
+    Overloadable,
+    /// Answers at once, and from this second on with errors.
+    DownFrom(u32),
+    /// Answers at once; with an error at this rate.
+    Flaky(f64),
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Scenario {
+    pub(crate) load: Load,
+    pub(crate) service: Service,
+    pub(crate) seconds: u32,
+}
+
+/// What happened in each second.
+#[derive(Clone, Default)]
+pub(crate) struct Second {
+    pub(crate) arrivals: u32,
+    /// Of the requests that arrived in this second, those that succeeded sooner or later.
+    pub(crate) arrived_and_succeeded: u32,
+    /// Successes in this second.
+    pub(crate) goodput: u32,
+    pub(crate) calls: u32,
+    /// At the server, at the end of the second.
+    pub(crate) in_flight: u32,
+}
+
+/// With the number of the request, and of the attempt to tell answers that come too late.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Arrival,
+    Call(usize),
+    AtServer(usize, u32),
+    Served(usize, u32, bool),
+    Answer(usize, u32, bool),
+    Timeout(usize, u32),
+    EndOfSecond,
+}
+
+struct Request {
+    retry: RetryContext,
+    arrived: usize,
+}
+
+struct Simulation<'a> {
+    scenario: Scenario,
+    policy: RetryPolicy,
+    budgets: &'a [&'static RetryBudget],
+    started: Instant,
+    queue: Queue<Event>,
+    /// `None` is over.
+    requests: Vec<Option<Request>>,
+    in_flight: u32,
+    seconds: Vec<Second>,
+    // A source for each purpose, so that equal seeds are equal arrivals under each strategy.
+    arrivals: Rng,
+    network: Rng,
+    failures: Rng,
+    jitter: Rng,
+}
+
+/// Runs a scenario under a policy. Each budget is that of one process; without any there is none.
+pub(crate) async fn run(
+    scenario: Scenario,
+    policy: RetryPolicy,
+    budgets: &[&'static RetryBudget],
+    seed: u32,
+) -> Vec<Second> {
+    // What an earlier run has left in the budgets expires.
+    advance(Duration::from_secs(60)).await;
+    let mut rng = Rng::with_seed(seed.into());
+    let mut simulation = Simulation {
+        scenario,
+        policy,
+        budgets,
+        started: Instant::now(),
+        queue: Queue::new(),
+        requests: Vec::new(),
+        in_flight: 0,
+        seconds: vec![Second::default()],
+        arrivals: rng.fork(),
+        network: rng.fork(),
+        failures: rng.fork(),
+        jitter: rng.fork(),
+    };
+    simulation.run().await;
+    simulation.seconds
+}
+
+impl Simulation<'_> {
+    async fn run(&mut self) {
+        let end = Duration::from_secs(self.scenario.seconds.into());
+        self.queue.after(Duration::from_secs(1), Event::EndOfSecond);
+        self.expect_arrival();
+        while let Some(event) = self.queue.next() {
+            match event {
+                Event::Arrival => self.arrive(),
+                Event::Call(request) => self.call(request),
+                Event::AtServer(request, attempt) => self.serve(request, attempt),
+                Event::Served(request, attempt, well) => {
+                    self.in_flight -= 1;
+                    let way = self.way();
+                    self.queue.after(way, Event::Answer(request, attempt, well));
+                }
+                Event::Answer(request, attempt, true) => self.succeed(request, attempt).await,
+                Event::Answer(request, attempt, false) => {
+                    self.fail(request, attempt, ErrorKind::ConnectionReset).await;
+                }
+                Event::Timeout(request, attempt) => {
+                    self.fail(request, attempt, ErrorKind::TimedOut).await;
+                }
+                Event::EndOfSecond => {
+                    self.this_second().in_flight = self.in_flight;
+                    if self.queue.now() >= end {
+                        return;
+                    }
+                    self.seconds.push(Second::default());
+                    self.queue.after(Duration::from_secs(1), Event::EndOfSecond);
+                }
+            }
+        }
+    }
+
+    fn this_second(&mut self) -> &mut Second {
+        self.seconds.last_mut().expect("a run begins in its first second")
+    }
+
+    fn way(&mut self) -> Duration {
+        exponential(&mut self.network, NETWORK)
+    }
+
+    fn expect_arrival(&mut self) {
+        let mean = Duration::from_secs_f64(1.0 / self.scenario.load.peak());
+        let gap = exponential(&mut self.arrivals, mean);
+        self.queue.after(gap, Event::Arrival);
+    }
+
+    /// A Poisson process of a rate that changes is one of the peak rate, thinned out.
+    fn arrive(&mut self) {
+        self.expect_arrival();
+        let load = self.scenario.load;
+        let rate = load.rate(self.queue.now().as_secs_f64());
+        // Drawn whether needed or not: equal seeds are equal arrivals.
+        let (thinning, process) = (self.arrivals.f64(), self.arrivals.u64(..));
+        if thinning * load.peak() >= rate {
+            return;
+        }
+        let mut policy = self.policy.with_seed(self.jitter.u64(..));
+        if !self.budgets.is_empty() {
+            // One stream split at random is an independent stream for each process.
+            let process = Rng::with_seed(process).usize(..self.budgets.len());
+            policy = policy.with_budget(self.budgets[process]);
+        }
+        let arrived = self.seconds.len() - 1;
+        self.this_second().arrivals += 1;
+        self.requests.push(Some(Request { retry: policy.start(), arrived }));
+        self.call(self.requests.len() - 1);
+    }
+
+    fn call(&mut self, number: usize) {
+        let Some(request) = &self.requests[number] else { return };
+        let attempt = request.retry.attempt();
+        self.this_second().calls += 1;
+        let way = self.way();
+        self.queue.after(way, Event::AtServer(number, attempt));
+        self.queue.after(TIMEOUT, Event::Timeout(number, attempt));
+    }
+
+    fn serve(&mut self, request: usize, attempt: u32) {
+        self.in_flight += 1;
+        let second = self.queue.now().as_secs_f64();
+        let (latency, well) = match self.scenario.service {
+            Service::Overloadable => (LATENCY + LATENCY_PER_REQUEST * self.in_flight, true),
+            Service::DownFrom(start) => (Duration::ZERO, second < f64::from(start)),
+            Service::Flaky(rate) => (Duration::ZERO, self.failures.f64() >= rate),
+        };
+        self.queue.after(latency, Event::Served(request, attempt, well));
+    }
+
+    /// The request, if it still runs this attempt; otherwise nobody waits for the news any more.
+    fn running(&mut self, request: usize, attempt: u32) -> Option<&mut Request> {
+        self.requests[request].as_mut().filter(|request| request.retry.attempt() == attempt)
+    }
+
+    async fn succeed(&mut self, number: usize, attempt: u32) {
+        if self.running(number, attempt).is_none() {
+            return;
+        }
+        self.move_clock().await;
+        let Some(mut request) = self.requests[number].take() else { return };
+        request.retry.succeeded();
+        self.seconds[request.arrived].arrived_and_succeeded += 1;
+        self.this_second().goodput += 1;
+    }
+
+    async fn fail(&mut self, number: usize, attempt: u32, error: ErrorKind) {
+        if self.running(number, attempt).is_none() {
+            return;
+        }
+        self.move_clock().await;
+        let Some(request) = &mut self.requests[number] else { return };
+        match request.retry.delay_after(&error) {
+            Ok(delay) => self.queue.after(delay, Event::Call(number)),
+            Err(_reason) => self.requests[number] = None,
+        }
+    }
+
+    /// Brings tokio's clock to the time of the event, less what is not worth a step; needed only
+    /// where the crate reads it.
+    async fn move_clock(&self) {
+        let behind = (self.started + self.queue.now()).duration_since(Instant::now());
+        let steps = behind.div_duration_f64(CLOCK_STEP).floor();
+        if !self.budgets.is_empty() && steps >= 1.0 {
+            advance(CLOCK_STEP.mul_f64(steps)).await;
+        }
+    }
+}
