@@ -233,7 +233,7 @@ struct Ledger<A, const N: usize> {
 /// An atomic word; another one than the standard library's where all interleavings are tried.
 trait Word {
     fn load(&self) -> u64;
-    fn add_one(&self);
+    fn add_one(&self) -> u64;
     fn raise(&self, to: u64);
     fn exchange(&self, from: u64, to: u64) -> Result<u64, u64>;
 }
@@ -245,8 +245,8 @@ impl Word for AtomicU64 {
     }
 
     #[inline]
-    fn add_one(&self) {
-        self.fetch_add(1, Ordering::AcqRel);
+    fn add_one(&self) -> u64 {
+        self.fetch_add(1, Ordering::AcqRel)
     }
 
     fn raise(&self, to: u64) {
@@ -261,7 +261,8 @@ impl Word for AtomicU64 {
 /// The lower bits of a word count; 40 bits are left for the number of the slice.
 const COUNT_BITS: u32 = 24;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
-/// No slice counts further; what is above is left for threads that have looked and not yet added.
+/// No slice counts further; what is above is left for threads that have added one too many and not yet
+/// taken it back.
 const COUNT_MAX: u64 = COUNT_MASK - (1 << 16);
 
 const fn pack(slice: u64, count: u64) -> u64 {
@@ -282,30 +283,42 @@ impl<A: Word, const N: usize> Ledger<A, N> {
         usize::try_from(slice % N as u64).unwrap_or(0) // it is below N
     }
 
-    /// One load and one addition, but for the first deposit of a slice.
+    /// One addition, but for the first deposit of a slice.
+    ///
+    /// Added to a slice that is over, it counts nowhere: its place is taken again only after more
+    /// slices than the window has. A newer slice has the place only if this thread has slept for a
+    /// whole window since it read the clock: then the deposit counts for the time at which it arrives.
     #[inline]
     fn deposit(&self, slice: u64) {
         let word = &self.deposited[Self::place(slice)];
-        let seen = word.load();
-        if seen >= pack(slice, 0) || Self::begin(word, seen, slice) {
-            // A newer slice has the place only if this thread has slept for a whole window since it
-            // read the clock: then the deposit counts for the time at which it arrives.
-            if count_of(seen) < COUNT_MAX {
-                word.add_one();
-            }
+        let seen = word.add_one();
+        if seen < pack(slice, 0) || count_of(seen) >= COUNT_MAX {
+            Self::begin(word, slice);
         }
     }
 
-    /// The first deposit of a slice: makes it, or says that another thread has made one.
+    /// The first deposit of a slice, or one too many for it.
     #[cold]
-    fn begin(word: &A, mut seen: u64, slice: u64) -> bool {
+    fn begin(word: &A, slice: u64) {
+        let mut seen = word.load();
         while slice_of(seen) < slice {
             match word.exchange(seen, pack(slice, 1)) {
-                Ok(_) => return false,
+                Ok(_) => return,
                 Err(other) => seen = other,
             }
         }
-        true
+        if count_of(seen) < COUNT_MAX {
+            // Another thread has begun the slice; what this one added went to the old contents.
+            word.add_one();
+            return;
+        }
+        // One too many is taken back, unless it has gone with its slice.
+        while slice_of(seen) == slice {
+            match word.exchange(seen, seen - 1) {
+                Ok(_) => return,
+                Err(other) => seen = other,
+            }
+        }
     }
 
     /// The deposits that count in this slice. Newer ones do as well: another thread's clock was read
@@ -442,8 +455,12 @@ mod tests {
     fn counts_saturate_before_they_reach_the_number_of_the_slice() {
         let ledger = ledger();
         ledger.deposited[Small::place(8)].raise(pack(8, COUNT_MAX));
-        ledger.deposit(8);
-        assert_eq!(ledger.deposits(at(8)), COUNT_MAX);
+        for _ in 0..3 {
+            ledger.deposit(8);
+            assert_eq!(ledger.deposits(at(8)), COUNT_MAX);
+        }
+        ledger.deposit(8 + 4);
+        assert_eq!(ledger.deposits(at(12)), 1);
         ledger.head.raise(pack(8, COUNT_MAX));
         assert!(!ledger.withdraw(at(8), |_| u64::MAX));
     }
@@ -453,8 +470,8 @@ mod tests {
             self.load(Ordering::Acquire)
         }
 
-        fn add_one(&self) {
-            self.fetch_add(1, Ordering::AcqRel);
+        fn add_one(&self) -> u64 {
+            self.fetch_add(1, Ordering::AcqRel)
         }
 
         fn raise(&self, to: u64) {

@@ -31,7 +31,7 @@ use crate::event::{Observation, Observer};
 /// assert_eq!(seen.gave_up(StopReason::Permanent), 1);
 /// assert_eq!(
 ///     STATS.to_string(),
-///     "4 calls: 0 succeeded at first, 1 after a retry, 1 gave up (1 permanent error); 2 retries, 3s waited"
+///     "calls 4: succeeded at first 0, after a retry 1, gave up 1 (permanent error 1); retries 2, waited 3s"
 /// );
 /// ```
 #[derive(Debug, Default)]
@@ -158,7 +158,7 @@ impl fmt::Display for RetryStats {
 /// let seen = RetryStats::new().snapshot();
 /// assert_eq!(
 ///     seen.to_string(),
-///     "0 calls: 0 succeeded at first, 0 after a retry, 0 gave up; 0 retries, 0ns waited"
+///     "calls 0: succeeded at first 0, after a retry 0, gave up 0; retries 0, waited 0ns"
 /// );
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,15 +208,15 @@ impl fmt::Display for RetrySnapshot {
         let total: u64 = gave_up.iter().sum();
         write!(
             f,
-            "{calls} calls: {succeeded_at_first} succeeded at first, \
-             {succeeded_after_retry} after a retry, {total} gave up"
+            "calls {calls}: succeeded at first {succeeded_at_first}, \
+             after a retry {succeeded_after_retry}, gave up {total}"
         )?;
         let mut before = " (";
         for (reason, number) in self.reasons().filter(|(_, number)| *number > 0) {
-            write!(f, "{before}{number} {reason}")?;
+            write!(f, "{before}{reason} {number}")?;
             before = ", ";
         }
         f.write_str(if total > 0 { ")" } else { "" })?;
-        write!(f, "; {retries} retries, {waited:?} waited")
+        write!(f, "; retries {retries}, waited {waited:?}")
     }
 }

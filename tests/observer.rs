@@ -178,8 +178,8 @@ fn stats_count_everything_once() {
     }
     assert_eq!(
         stats.to_string(),
-        "10 calls: 2 succeeded at first, 1 after a retry, 3 gave up (1 permanent error, \
-         1 attempts exhausted, 1 retry-after longer than the maximum delay); 4 retries, 5s waited"
+        "calls 10: succeeded at first 2, after a retry 1, gave up 3 (permanent error 1, \
+         attempts exhausted 1, retry-after longer than the maximum delay 1); retries 4, waited 5s"
     );
 }
 
