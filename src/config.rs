@@ -758,4 +758,65 @@ mod tests {
         let raw: Result<Raw, Error> = Raw::deserialize(MapDeserializer::new(map.into_iter()));
         assert_eq!(raw.map(|raw| raw.to_string()), Ok("a table".to_owned()));
     }
+
+    #[test]
+    fn a_variable_is_read_by_its_type_or_refused_with_what_is_allowed() {
+        fn read<T: Setting>(text: &str) -> Result<T, String> {
+            variable("NAME", OsStr::new(text)).map_err(|error| {
+                assert_eq!((error.key(), error.value()), ("NAME", Some(text)));
+                error.allowed().to_owned()
+            })
+        }
+        assert_eq!(read::<u32>(" 12 "), Ok(12));
+        assert_eq!(read::<u32>("1.5"), Err(<u32 as Setting>::ALLOWED.to_owned()));
+        assert_eq!(read::<f64>("1.5"), Ok(1.5));
+        assert_eq!(read::<f64>("0.5"), Err(<f64 as Setting>::ALLOWED.to_owned()));
+        assert_eq!(read::<Duration>("1.5"), Ok(Duration::from_millis(1_500)));
+        assert_eq!(read::<Duration>("1m 30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(read::<Duration>("25h"), Err(<Duration as Setting>::ALLOWED.to_owned()));
+        assert_eq!(read::<Jitter>("FULL"), Ok(Jitter::Full));
+        assert_eq!(read::<Jitter>("half"), Err(<Jitter as Setting>::ALLOWED.to_owned()));
+        assert_eq!((read::<bool>("On"), read::<bool>("no")), (Ok(true), Ok(false)));
+        assert_eq!(read::<bool>("maybe"), Err(<bool as Setting>::ALLOWED.to_owned()));
+    }
+
+    #[test]
+    fn every_value_is_shown_as_it_can_be_read() {
+        fn there_and_back<T: Setting + PartialEq + fmt::Debug>(value: T) {
+            assert!(value.is_within_limits());
+            assert_eq!(T::from_text(&value.show()), Some(value));
+        }
+        there_and_back(7_u32);
+        there_and_back(1.25_f64);
+        there_and_back(Duration::from_millis(1_250));
+        there_and_back(true);
+        for (_, jitter) in JITTERS {
+            there_and_back(jitter);
+        }
+    }
+
+    #[test]
+    fn an_unknown_variable_is_told_with_those_there_are() {
+        let error = unknown_variable("APP_MAX_ATTEMPT", "APP_");
+        assert_eq!((error.key(), error.value()), ("APP_MAX_ATTEMPT", None));
+        assert!(error.allowed().starts_with("one of APP_MAX_ATTEMPTS, "));
+        assert!(error.to_string().contains("there is no such setting"));
+        assert_eq!(RetryConfig::from_env_prefixed("NOBODY_SETS_THIS"), Ok(RetryConfig::default()));
+    }
+
+    #[test]
+    fn what_is_optional_is_what_it_holds() {
+        use serde::de::IntoDeserializer;
+        use serde::de::value::UnitDeserializer;
+
+        let nothing = UnitDeserializer::<Error>::new();
+        assert_eq!(setting::<u32, _>("key", nothing), Ok(None));
+        let number: Result<Option<u32>, Error> = setting("key", 7_u32.into_deserializer());
+        assert_eq!(number, Ok(Some(7)));
+        let wrong: Result<Option<u32>, Error> = setting("key", "seven".into_deserializer());
+        let text = "key: `\"seven\"` is not allowed; use a whole number from 1 to 1000";
+        assert_eq!(wrong.map_err(|error| error.to_string()), Err(text.to_owned()));
+        let nothing = UnitDeserializer::<Error>::new();
+        assert_eq!(<RetryConfig as Deserialize>::deserialize(nothing), Ok(RetryConfig::default()));
+    }
 }
