@@ -18,8 +18,8 @@ use crate::clock::ticks;
 /// | setting | default | meaning |
 /// |---|---|---|
 /// | [`ratio`](Self::with_ratio) | 0.2 | retries per success |
-/// | [`min_retries`](Self::with_min_retries) | 2 | retries in each window that need no success, so that a lone call keeps its three attempts |
-/// | [`window`](Self::with_window) | 10 s | how long a success, and a retry, count |
+/// | [`min_retries`](Self::with_min_retries) | 2 | as many are granted in each window without any success, so that a lone call keeps its three attempts |
+/// | [`window`](Self::with_window) | 10 s | how long a success, and a retry, count at most |
 ///
 /// It is made to be a `static`, shared as widely as possible: by all calls that go to one service. It
 /// is lock-free, allocates nothing, needs no thread, and works for closures, loops, iterators and
@@ -45,7 +45,13 @@ use crate::clock::ticks;
 /// come back on one deposit. What is refused ends with the last real error and
 /// [`StopReason::BudgetExhausted`](crate::StopReason::BudgetExhausted).
 ///
-/// The window moves in slices of at most a sixteenth: a success counts for 7/8 to the whole of it.
+/// The window moves in slices of at most a sixteenth: a success, and a retry, counts for 7/8 to the whole
+/// of it. So at the edges of a window the minimum may be granted twice. A slice counts up to 16 million
+/// successes and no more, which a window of hours may reach.
+///
+/// A loop tells of its success by [`RetryContext::succeeded`](crate::RetryContext::succeeded); without it
+/// nothing is deposited. Where tests pause tokio's clock, give each test a budget of its own: a clock
+/// that runs ahead takes what it touches with it.
 pub struct RetryBudget {
     ledger: Ledger<AtomicU64, SLICES>,
     /// In millionths.
@@ -69,7 +75,7 @@ const fn shift(window: Duration) -> u32 {
 const MILLION: u64 = 1_000_000;
 
 impl RetryBudget {
-    /// A window of 10 s, 0.2 retries for each success, and 2 retries in each window for nothing.
+    /// A window of 10 s, 0.2 retries for each success, and at least 2 retries in each window.
     ///
     /// ```
     /// # use retry_ext::RetryBudget;
@@ -113,7 +119,8 @@ impl RetryBudget {
         Self { ratio: (ratio * 1e6 + 0.5) as u32, ..self }
     }
 
-    /// Sets how many retries each window has for nothing. Keep it small: every process has them.
+    /// Sets how many retries are granted in each window without any success. Keep it small: every process
+    /// has them.
     ///
     /// ```
     /// # use retry_ext::RetryBudget;
@@ -221,7 +228,8 @@ impl Now {
 ///
 /// All withdrawals go through `head`, the count of the newest slice in which one was made: a
 /// withdrawal is the exchange of that one word, and fails if there was another since the sum was
-/// taken. That is what makes the sum exact. Whoever moves `head` on to a new slice has recorded its
+/// taken. That is what makes the sum exact, but for a thread that sleeps for a whole window between
+/// its look at the clock and the exchange: it is charged when it looked. Whoever moves `head` on to a new slice has recorded its
 /// old contents in `withdrawn` before.
 #[derive(Debug)]
 struct Ledger<A, const N: usize> {
@@ -542,6 +550,32 @@ mod tests {
                 .filter(|_| ledger.withdraw(Now { slice: 11, span: 2 }, as_many))
                 .count() as u64;
             assert_eq!(granted + rest, 2);
+        });
+    }
+
+    /// Two threads begin the same slice in a place that an older one has had.
+    #[test]
+    fn no_interleaving_loses_a_deposit_where_a_slice_begins() {
+        use loom::sync::Arc;
+        use loom::sync::atomic::AtomicU64 as Modelled;
+        use loom::thread;
+
+        type Modelled2 = Ledger<Modelled, 2>;
+        every_interleaving(|| {
+            let ledger: Arc<Modelled2> = Arc::new(Ledger::of(|| Modelled::new(0)));
+            let as_many = |deposits| deposits;
+            let at = |slice| Now { slice, span: 2 };
+            ledger.deposit(8);
+            assert!(ledger.withdraw(at(8), as_many));
+            let threads = [(); 2].map(|()| {
+                let ledger = Arc::clone(&ledger);
+                thread::spawn(move || {
+                    ledger.deposit(10);
+                    u64::from(ledger.withdraw(at(10), as_many))
+                })
+            });
+            let granted: u64 = threads.into_iter().map(|t| t.join().expect("no panic")).sum();
+            assert_eq!((ledger.deposits(at(10)), granted), (2, 2));
         });
     }
 }

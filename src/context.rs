@@ -246,7 +246,10 @@ impl RetryContext {
     ///     let mut retry = RetryPolicy::new().start();
     ///     loop {
     ///         match connection.send(line).await {
-    ///             Ok(length) => return Ok(length),
+    ///             Ok(length) => {
+    ///                 retry.succeeded();
+    ///                 return Ok(length);
+    ///             }
     ///             Err(error) => retry.wait_after_async(error).await?,
     ///         }
     ///     }
@@ -341,8 +344,9 @@ impl RetryContext {
     }
 
     /// The wait that [`delay_after`](Self::delay_after) has granted was cut short, and there will be no
-    /// attempt: makes the error that the verb would give, with
-    /// [`StopReason::Cancelled`]. That wait is not counted.
+    /// attempt: makes the error that the verb would give, with [`StopReason::Cancelled`]. That wait is
+    /// not counted. It is for the wait alone: a context that has stopped gives its own reason, and an
+    /// attempt that has run after the wait would not be counted.
     ///
     /// ```
     /// # use std::io::{Error, ErrorKind};
@@ -355,6 +359,9 @@ impl RetryContext {
     /// assert_eq!(stopped.reason(), StopReason::Cancelled);
     /// ```
     pub fn cancelled<E>(&mut self, error: E) -> RetryError<E> {
+        if let Some(reason) = self.stopped {
+            return self.progress.gave_up(error, reason);
+        }
         self.progress = self.before;
         self.stopped = Some(StopReason::Cancelled);
         self.progress.stopped(error, StopReason::Cancelled, self.report())
@@ -364,7 +371,8 @@ impl RetryContext {
     /// one, and starts the count afresh. For loops that live long, such as one that reconnects or
     /// watches: the next failure is then a first one, with all attempts, the first delay, and a deadline
     /// that counts from that failure. Call it when the work has shown to succeed, and not as soon as a
-    /// connection stands: a server that accepts and drops at once would be called for ever.
+    /// connection stands: a server that accepts and drops at once would be called for ever. With a
+    /// budget, call it once for each call of the service, not for each message that comes of it.
     ///
     /// ```
     /// # use std::io::{Error, ErrorKind};

@@ -95,6 +95,10 @@ impl<E, N: FnMut(&RetryEvent<'_, E>)> Notify<E> for N {
 /// `static` that many threads share. [`RetryStats`](crate::RetryStats) is a ready one. They are called
 /// where the operation is: let them be quick.
 ///
+/// What ends without the retry's knowledge has no end here: a future that is dropped, by a timeout
+/// around it for one, a loop that does not tell of its success, a panic. Of these only the retries are
+/// heard.
+///
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering};
 /// use retry_ext::{Observation, Observer, RetryExt, RetryPolicy, StopReason};

@@ -48,8 +48,8 @@
 //! 7. **Events tell the truth.** [`on_retry`](RetryExt::on_retry) is called once per retry, before
 //!    its wait, with the exact delay; not on the last failure, not on a permanent one.
 //! 8. **Reasons have an order.** [`StopReason`] tells the first that holds.
-//! 9. **A budget is fed by success.** Each success deposits a share of a retry into the policy's
-//!    [`RetryBudget`], and expires with its window. A retry withdraws 1 when it is scheduled, before
+//! 9. **A budget is fed by success.** Each success deposits a share of a retry, which expires with the
+//!    window, into the policy's [`RetryBudget`]. A retry withdraws 1 when it is scheduled, before
 //!    its wait. Whatever stops a retry, nothing is lost: the last real error always reaches the
 //!    caller, in a [`RetryError`].
 //! 10. **Logs carry no data.** Records name the place, the numbers and the error's type, never its
@@ -152,8 +152,8 @@
 //! Systems", Workshop on Hot Topics in Operating Systems, 2021), and no jitter cures it: jitter moves
 //! calls, it does not remove any.
 //!
-//! A [`RetryBudget`] removes them. In good times a fifth of the calls may be retried, far more than
-//! ever needs it. When most calls fail there is nothing to withdraw, and the load on the service is
+//! A [`RetryBudget`] removes them. In good times a fifth of the calls may be retried, far more than is
+//! ever needed. When most calls fail there is nothing to withdraw, and the load on the service is
 //! nearly what its clients ask for in the first place; so it recovers as it would without retries.
 //!
 //! ```

@@ -166,7 +166,8 @@ pub trait RetryExt<T, E>: FnMut() -> Result<T, E> {
     ///
     /// # Panics
     ///
-    /// Not by itself: a panic of the closure, the predicate, the hook or the sleeper passes through.
+    /// Not by itself: a panic of the closure, the predicate, the hook, the sleeper or the observer
+    /// passes through.
     ///
     /// ```
     /// use retry_ext::{RetryExt, RetryPolicy};

@@ -139,7 +139,10 @@ impl RetryStats {
     fn ended(&self, observation: &Observation) {
         self.calls.fetch_add(observation.attempt.into(), Ordering::Relaxed);
         if !observation.waited.is_zero() {
-            self.waited.fetch_add(nanos(observation.waited), Ordering::Relaxed);
+            let waited = nanos(observation.waited);
+            let sum = |so_far: u64| Some(so_far.saturating_add(waited));
+            // The sum always is some.
+            let _ = self.waited.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
         }
     }
 }

@@ -97,6 +97,10 @@ fn a_cancelled_wait_gives_the_error_that_the_verb_would_give() {
         (StopReason::Cancelled, ScriptError::Transient(4))
     );
     assert_eq!(retry.delay_after(&transient()), Err(StopReason::Cancelled));
+
+    let mut retry = RetryPolicy::new().with_max_attempts(1).start();
+    assert!(retry.delay_after(&transient()).is_err());
+    assert_eq!(retry.cancelled(transient()).reason(), StopReason::AttemptsExhausted);
 }
 
 #[test]
