@@ -408,6 +408,17 @@ impl RetryContext {
     }
 }
 
+impl fmt::Debug for RetryContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryContext")
+            .field("policy", &self.policy)
+            .field("attempt", &self.attempt())
+            .field("waited", &self.waited())
+            .field("stopped", &self.stopped)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Where an operation stands between its first call and its last. It decides and keeps count; it
 /// neither calls the operation nor sleeps. Its 24 bytes are a part of every waiting future.
 #[derive(Clone, Copy, Debug)]
@@ -534,7 +545,7 @@ impl Progress {
         stopped
     }
 
-    /// The running attempt succeeded.
+    /// The running attempt succeeded, and pays for retries.
     #[inline]
     pub(crate) fn succeeded(&self, report: Report<'_>) {
         feed(report.policy);
@@ -544,16 +555,5 @@ impl Progress {
     #[inline]
     pub(crate) fn gave_up<E>(&self, error: E, reason: StopReason) -> RetryError<E> {
         RetryError::new(error, self.attempt, self.waited(), reason)
-    }
-}
-
-impl fmt::Debug for RetryContext {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RetryContext")
-            .field("policy", &self.policy)
-            .field("attempt", &self.attempt())
-            .field("waited", &self.waited())
-            .field("stopped", &self.stopped)
-            .finish_non_exhaustive()
     }
 }

@@ -44,7 +44,7 @@
 //!    stops the retry. Where `retry_if` speaks for the error, its hint is not asked for.
 //! 6. **A deadline refuses.** [`max_elapsed`](RetryPolicy::with_max_elapsed) runs from the start of
 //!    the first attempt on a monotonic clock. A wait that would end after it is not started and not
-//!    shortened. The clock is not read where no deadline is set.
+//!    shortened. The clock is not read where neither a deadline nor a budget is set.
 //! 7. **Events tell the truth.** [`on_retry`](RetryExt::on_retry) is called once per retry, before
 //!    its wait, with the exact delay; not on the last failure, not on a permanent one.
 //! 8. **Reasons have an order.** [`StopReason`] tells the first that holds.

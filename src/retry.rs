@@ -413,7 +413,7 @@ impl<C, N, S, O> Hooks<C, N, S, O> {
 }
 
 impl<C, N, S, O: Observer> Hooks<C, N, S, O> {
-    /// The first attempt has succeeded: news for an observer alone.
+    /// The first attempt has succeeded: no news for the log, only for an observer.
     #[inline]
     pub(crate) fn first_success(&self, policy: &RetryPolicy) {
         self.observer.on_success(&Observation::new(policy, 1, Duration::ZERO));

@@ -137,7 +137,7 @@ const JITTER: &str = "none, full, equal or decorrelated";
 const BOOL: &str = "true or false";
 
 #[test]
-fn wrong_values_in_toml_are_errors_that_name_key_value_and_what_is_allowed() {
+fn p22_wrong_values_in_toml_are_errors_that_name_key_value_and_what_is_allowed() {
     for (key, value, shown, allowed) in [
         ("max_attempts", "0", "0", ATTEMPTS),
         ("max_attempts", "-1", "-1", ATTEMPTS),
@@ -188,7 +188,7 @@ fn wrong_values_in_toml_are_errors_that_name_key_value_and_what_is_allowed() {
 }
 
 #[test]
-fn misspelt_and_repeated_keys_are_errors_in_every_format() {
+fn p22_misspelt_and_repeated_keys_are_errors_in_every_format() {
     for text in [
         toml("max_attempt = 3").expect_err("misspelt"),
         json(r#"{"max_attempt": 3}"#).expect_err("misspelt"),
@@ -325,7 +325,7 @@ fn the_prefix_is_the_callers_with_or_without_its_underscore() {
 }
 
 #[test]
-fn wrong_variables_are_errors_that_name_variable_value_and_what_is_allowed() {
+fn p22_wrong_variables_are_errors_that_name_variable_value_and_what_is_allowed() {
     for (name, value, allowed) in [
         ("RETRY_MAX_ATTEMPTS", "", ATTEMPTS),
         ("RETRY_MAX_ATTEMPTS", "0", ATTEMPTS),

@@ -91,6 +91,6 @@ fn errors_that_are_no_std_errors_come_back_whole() {
 }
 
 #[test]
-fn it_takes_the_memory_of_one_error_however_many_attempts_there_were() {
+fn it_takes_the_memory_of_one_error_and_24_bytes() {
     assert!(size_of::<RetryError<[u64; 8]>>() <= 64 + 24);
 }

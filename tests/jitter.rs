@@ -121,7 +121,7 @@ fn jitter_around_zero_is_zero() {
 }
 
 #[test]
-fn two_iterators_of_one_backoff_draw_differently_and_equal_seeds_draw_equally() {
+fn r12_two_iterators_of_one_backoff_draw_differently_and_equal_seeds_draw_equally() {
     for jitter in [Jitter::Full, Jitter::Equal, Jitter::Decorrelated] {
         let backoff = Backoff::constant(ms(500)).with_jitter(jitter);
         let run = |backoff: Backoff| backoff.iter().take(4).collect::<Vec<_>>();
@@ -132,7 +132,7 @@ fn two_iterators_of_one_backoff_draw_differently_and_equal_seeds_draw_equally() 
 }
 
 #[test]
-fn two_threads_draw_differently() {
+fn r12_two_threads_draw_differently() {
     let run =
         || Backoff::exponential().with_jitter(Jitter::Full).iter().take(4).collect::<Vec<_>>();
     let there = std::thread::spawn(run).join().expect("the thread only draws");

@@ -78,7 +78,7 @@ fn taken() -> Vec<Line> {
 const LOAD: RetryPolicy = RetryPolicy::new().with_name("load");
 
 #[test]
-fn one_warning_for_each_retry_and_one_for_giving_up() {
+fn r10_one_warning_for_each_retry_and_one_for_giving_up() {
     let _alone = alone();
     assert!(play(LOAD, &[Fail(1)]).result.is_err());
     let lines = taken();
@@ -241,7 +241,7 @@ fn the_loop_the_iterator_and_the_future_write_the_same_records_and_name_their_li
 }
 
 #[test]
-fn every_way_of_giving_up_on_a_transient_error_is_told_once() {
+fn r10_every_way_of_giving_up_on_a_transient_error_is_told_once() {
     use retry_ext::{AsyncRetryExt, RetryBudget, RetryIteratorExt};
 
     static SPENT: RetryBudget = RetryBudget::new().with_min_retries(0);

@@ -312,10 +312,3 @@ fn a_panic_of_the_operation_passes_through() {
     let payload = panic.expect_err("it panics");
     assert_eq!(*payload.downcast_ref::<&str>().expect("a literal"), "broken operation");
 }
-
-#[test]
-fn a_value_is_returned_without_being_copied_or_cloned() {
-    struct Unique(String);
-    let unique = (|| Ok::<_, ScriptError>(Unique("page".into()))).retry_with(RetryPolicy::new());
-    assert_eq!(unique.map(|value| value.0), Ok("page".into()));
-}
