@@ -1,9 +1,11 @@
 //! The delays.
 
+use std::fmt;
 use std::iter::FusedIterator;
+use std::mem;
 use std::time::Duration;
 
-use crate::jitter::{self, Jitter, Range};
+use crate::jitter::{Draws, Jitter, Range};
 
 /// How long to wait before each retry.
 ///
@@ -51,16 +53,15 @@ use crate::jitter::{self, Jitter, Range};
 /// const SHRINKING: Backoff = Backoff::exponential().with_factor(0.5);
 /// # let _ = SHRINKING;
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 #[must_use = "a Backoff is a plain value: a setter returns the changed one and leaves the old as it was"]
 pub struct Backoff {
     initial_delay: Duration,
     factor: f64,
     increment: Duration,
-    max_delay: Duration,
     custom: Option<fn(u32) -> Duration>,
-    seed: Option<u64>,
-    jitter: Jitter,
+    /// What follows from the settings, so that no failure has to compute it.
+    curve: Curve,
 }
 
 impl Backoff {
@@ -74,15 +75,25 @@ impl Backoff {
     /// assert_eq!(millis, [100, 200, 400, 800]);
     /// ```
     pub const fn exponential() -> Self {
+        let curve = Curve {
+            first: 0,
+            factor: 0,
+            increment: 0,
+            bound: 0,
+            cap: 0,
+            max_delay: Duration::from_secs(60),
+            growth: Growth::Whole,
+            jitter: Jitter::None,
+            seed: None,
+        };
         Self {
             initial_delay: Duration::from_secs(1),
             factor: 2.0,
             increment: Duration::ZERO,
-            max_delay: Duration::from_secs(60),
             custom: None,
-            seed: None,
-            jitter: Jitter::None,
+            curve,
         }
+        .consistent()
     }
 
     /// 1 s, then one second more each time: 1, 2, 3, 4 … 59, 60, 60 s …
@@ -95,7 +106,7 @@ impl Backoff {
     /// assert_eq!(seconds, [1, 6, 11, 16]);
     /// ```
     pub const fn linear() -> Self {
-        Self { factor: 1.0, increment: Duration::from_secs(1), ..Self::exponential() }
+        Self { factor: 1.0, increment: Duration::from_secs(1), ..Self::exponential() }.consistent()
     }
 
     /// The same delay each time, but never more than [`max_delay`](Self::max_delay), 60 s.
@@ -107,7 +118,7 @@ impl Backoff {
     /// assert!(backoff.iter().take(100).all(|delay| delay == Duration::from_micros(500)));
     /// ```
     pub const fn constant(delay: Duration) -> Self {
-        Self { initial_delay: delay, factor: 1.0, ..Self::exponential() }
+        Self { initial_delay: delay, factor: 1.0, ..Self::exponential() }.consistent()
     }
 
     /// Delays of your own, from the number of the retry: 1 before the first retry, then 2, 3, …
@@ -132,7 +143,7 @@ impl Backoff {
     /// assert_eq!(seconds, [1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 60]);
     /// ```
     pub const fn custom(delay: fn(u32) -> Duration) -> Self {
-        Self { custom: Some(delay), ..Self::exponential() }
+        Self { custom: Some(delay), ..Self::exponential() }.consistent()
     }
 
     /// Sets the delay before the first retry. One above the cap is capped; a
@@ -145,7 +156,7 @@ impl Backoff {
     /// assert_eq!(backoff.delay(1), Duration::from_secs(60));
     /// ```
     pub const fn with_initial_delay(self, initial_delay: Duration) -> Self {
-        Self { initial_delay, ..self }
+        Self { initial_delay, ..self }.consistent()
     }
 
     /// Sets the factor between one delay and the next: 1 keeps them the same, 2 doubles them. A
@@ -168,7 +179,7 @@ impl Backoff {
             factor.is_finite() && factor >= 1.0,
             "the backoff factor must be a finite number of at least 1: 1 keeps the delay, 2 doubles it"
         );
-        Self { factor, ..self }
+        Self { factor, ..self }.consistent()
     }
 
     /// Sets what is added to each delay after the first. A [`custom`](Self::custom) backoff does not
@@ -182,7 +193,7 @@ impl Backoff {
     /// assert_eq!(seconds, [1, 3, 7, 15]);
     /// ```
     pub const fn with_increment(self, increment: Duration) -> Self {
-        Self { increment, ..self }
+        Self { increment, ..self }.consistent()
     }
 
     /// Sets the cap. No delay is ever above it: not the first, not one drawn by jitter, not one of a
@@ -195,8 +206,9 @@ impl Backoff {
     /// let backoff = Backoff::exponential().with_max_delay(Duration::from_secs(5));
     /// assert_eq!(backoff.delay(u32::MAX), Duration::from_secs(5));
     /// ```
-    pub const fn with_max_delay(self, max_delay: Duration) -> Self {
-        Self { max_delay, ..self }
+    pub const fn with_max_delay(mut self, max_delay: Duration) -> Self {
+        self.curve.max_delay = max_delay;
+        self.consistent()
     }
 
     /// Sets how delays are spread out.
@@ -208,8 +220,9 @@ impl Backoff {
     /// let first = backoff.iter().next().unwrap();
     /// assert!(first >= Duration::from_millis(500) && first <= Duration::from_secs(1));
     /// ```
-    pub const fn with_jitter(self, jitter: Jitter) -> Self {
-        Self { jitter, ..self }
+    pub const fn with_jitter(mut self, jitter: Jitter) -> Self {
+        self.curve.jitter = jitter;
+        self
     }
 
     /// Makes the jitter repeatable: equal seeds draw equal delays. For tests and simulations; in
@@ -220,8 +233,9 @@ impl Backoff {
     /// let backoff = Backoff::exponential().with_jitter(Jitter::Full).with_seed(7);
     /// assert!(backoff.iter().take(10).eq(backoff.iter().take(10)));
     /// ```
-    pub const fn with_seed(self, seed: u64) -> Self {
-        Self { seed: Some(seed), ..self }
+    pub const fn with_seed(mut self, seed: u64) -> Self {
+        self.curve.seed = Some(seed);
+        self
     }
 
     /// The delay before the first retry, as it was set: the cap is not yet applied.
@@ -265,7 +279,7 @@ impl Backoff {
     /// ```
     #[must_use]
     pub const fn max_delay(&self) -> Duration {
-        self.max_delay
+        self.curve.max_delay
     }
 
     /// How delays are spread out.
@@ -276,7 +290,7 @@ impl Backoff {
     /// ```
     #[must_use]
     pub const fn jitter(&self) -> Jitter {
-        self.jitter
+        self.curve.jitter
     }
 
     /// The seed that makes the jitter repeatable, where one was set.
@@ -288,7 +302,7 @@ impl Backoff {
     /// ```
     #[must_use]
     pub const fn seed(&self) -> Option<u64> {
-        self.seed
+        self.curve.seed
     }
 
     /// The nominal delay before retry 1, 2, 3, …: capped, without jitter, in constant time for any
@@ -304,8 +318,7 @@ impl Backoff {
         if retry == 0 {
             return Duration::ZERO;
         }
-        let curve = Curve::of(self);
-        curve.duration(curve.nominal(retry), self.max_delay)
+        self.curve.duration(self.curve.nominal(retry))
     }
 
     /// The delays before retry 1, 2, 3, …, with jitter, lazily and without end.
@@ -324,19 +337,74 @@ impl Backoff {
         self.first(RetryIter::ENDLESS)
     }
 
-    /// The first `left` delays.
+    /// The first `limit` delays.
     #[inline]
-    pub(crate) fn first(&self, left: u32) -> RetryIter {
-        let curve = Curve::of(self);
-        // A seed of its own, so that a clone goes on with the same draws.
-        let seed = match self.jitter {
-            Jitter::None => None,
-            Jitter::Full | Jitter::Equal | Jitter::Decorrelated => {
-                Some(self.seed.unwrap_or_else(jitter::fresh_seed))
-            }
+    pub(crate) fn first(&self, limit: u64) -> RetryIter {
+        let mut run = self.run(1);
+        if self.curve.jitter != Jitter::None {
+            // Now, so that a clone goes on with the same draws.
+            run.draws = Draws::seeded(1, &self.curve.seed);
+        }
+        RetryIter { curve: self.curve, run, previous: Brief::ZERO, taken: 0, limit }
+    }
+
+    /// A run that is about to wait before this retry.
+    #[inline]
+    pub(crate) fn run(&self, retry: u32) -> Run {
+        let curve = &self.curve;
+        let next = if retry > 1 { curve.nominal(retry) } else { curve.first };
+        Run { next, draws: Draws::UNSEEDED }
+    }
+
+    /// What to wait before this retry, in nanoseconds: at least `floor`, which is not above the cap. The
+    /// caller keeps `run` and `previous` from one retry to the next.
+    #[expect(clippy::inline_always, reason = "hardly more instructions than a call of it")]
+    #[inline(always)]
+    pub(crate) fn wait(&self, retry: u32, run: &mut Run, previous: &mut Brief, floor: u64) -> u64 {
+        self.curve.wait(retry, run, previous, floor)
+    }
+
+    #[inline]
+    pub(crate) const fn duration(&self, nanos: u64) -> Duration {
+        self.curve.duration(nanos)
+    }
+
+    /// To be called after whatever changes the curve.
+    const fn consistent(mut self) -> Self {
+        let max_delay = self.curve.max_delay;
+        let (first, increment, cap) =
+            (nanos(self.initial_delay), nanos(self.increment), nanos(max_delay));
+        let first = if first < cap { first } else { cap };
+        let (growth, factor) = match (self.custom, whole(self.factor)) {
+            (Some(delay), _) => (Growth::Custom(delay), 0),
+            (None, Some(factor)) => (Growth::Whole, factor),
+            (None, None) => (Growth::Fractional(self.factor), 0),
         };
-        let backoff = Self { seed, ..*self };
-        RetryIter { backoff, nominal: curve.first, curve, previous: Brief::ZERO, retry: 0, left }
+        let bound = match growth {
+            Growth::Whole if increment <= cap => {
+                let bound = (cap - increment) / factor + 1;
+                if bound < LONGEST { bound } else { LONGEST }
+            }
+            _ => 0,
+        };
+        self.curve = Curve { first, factor, increment, bound, cap, growth, ..self.curve };
+        self
+    }
+}
+
+/// Its settings.
+impl fmt::Debug for Backoff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { initial_delay, factor, increment, custom, curve } = self;
+        f.debug_struct("Backoff")
+            .field("initial_delay", initial_delay)
+            .field("factor", factor)
+            .field("increment", increment)
+            .field("max_delay", &curve.max_delay)
+            .field("custom", custom)
+            .field("seed", &curve.seed)
+            .field("jitter", &curve.jitter)
+            .finish()
     }
 }
 
@@ -382,18 +450,16 @@ impl IntoIterator for &Backoff {
 #[derive(Clone, Debug)]
 #[must_use = "iterators are lazy: the delays are yielded by `next`, and waiting is yours"]
 pub struct RetryIter {
-    backoff: Backoff,
     curve: Curve,
-    /// The nominal delay that is next, where it follows from the one before.
-    nominal: u64,
+    run: Run,
     previous: Brief,
-    retry: u32,
-    left: u32,
+    taken: u64,
+    limit: u64,
 }
 
 impl RetryIter {
-    /// More than any policy has retries, since the first of its attempts is none.
-    const ENDLESS: u32 = u32::MAX;
+    /// Nobody lives to see the end of it, and no policy has as many retries.
+    const ENDLESS: u64 = u64::MAX;
 }
 
 impl Iterator for RetryIter {
@@ -401,95 +467,149 @@ impl Iterator for RetryIter {
 
     #[inline]
     fn next(&mut self) -> Option<Duration> {
-        if self.left != Self::ENDLESS {
-            self.left = self.left.checked_sub(1)?;
+        if self.taken == self.limit {
+            return None;
         }
-        self.retry = self.retry.saturating_add(1);
-        let Self { backoff, curve, retry, previous, .. } = self;
-        let wait = match (backoff.jitter, curve.growth) {
-            (Jitter::Decorrelated, _) => curve.decorrelated(backoff.seed, *retry, previous, 0),
-            (jitter, Growth::Whole(factor)) => {
-                let nominal = self.nominal;
-                self.nominal = curve.step(nominal, factor);
-                curve.around(nominal, jitter, backoff.seed, *retry, 0)
-            }
-            (jitter, _) => curve.around(curve.nominal(*retry), jitter, backoff.seed, *retry, 0),
-        };
-        Some(curve.duration(wait, backoff.max_delay))
+        self.taken += 1;
+        if self.curve.jitter == Jitter::None
+            && let Some(next) = self.curve.following(self.run.next)
+        {
+            return Some(Duration::from_nanos(mem::replace(&mut self.run.next, next)));
+        }
+        let retry = u32::try_from(self.taken).unwrap_or(u32::MAX);
+        let wait = self.curve.wait(retry, &mut self.run, &mut self.previous, 0);
+        Some(self.curve.duration(wait))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        match self.left {
-            Self::ENDLESS => (usize::MAX, None),
-            left => {
-                let exact = usize::try_from(left);
-                (exact.unwrap_or(usize::MAX), exact.ok())
-            }
+        if self.limit == Self::ENDLESS {
+            return (usize::MAX, None);
         }
+        let left = usize::try_from(self.limit - self.taken);
+        (left.unwrap_or(usize::MAX), left.ok())
     }
 }
 
 impl FusedIterator for RetryIter {}
 
+/// What one run of delays keeps from one retry to the next. It can be made again at any retry, for
+/// those who have no room to keep it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    /// The nominal delay that is next, where it follows from the one before.
+    next: u64,
+    draws: Draws,
+}
+
 /// A backoff in the units of the arithmetic: nanoseconds of 64 bits.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Curve {
+struct Curve {
+    /// At most the cap.
     first: u64,
+    factor: u64,
     increment: u64,
+    /// What follows a delay below this is not above the cap. It is 0 where none follows from the one
+    /// before, and at most [`LONGEST`].
+    bound: u64,
     cap: u64,
+    max_delay: Duration,
     growth: Growth,
+    jitter: Jitter,
+    seed: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Growth {
-    /// Exact: one delay follows from the one before.
-    Whole(u64),
+    /// By a whole factor. Exact: one delay follows from the one before.
+    Whole,
     /// Each delay is computed from its number, so that rounding does not add up.
     Fractional(f64),
     Custom(fn(u32) -> Duration),
 }
 
 impl Curve {
-    #[inline]
-    pub(crate) fn of(backoff: &Backoff) -> Self {
-        let growth = match backoff.custom {
-            Some(delay) => Growth::Custom(delay),
-            None => Growth::of_factor(backoff.factor),
-        };
-        let cap = nanos(backoff.max_delay);
-        let first = match growth {
-            // Asked for only where it is used: the function is the user's.
-            Growth::Custom(delay) if backoff.jitter == Jitter::Decorrelated => nanos(delay(1)),
-            _ => nanos(backoff.initial_delay),
-        };
-        Self { first: first.min(cap), increment: nanos(backoff.increment), cap, growth }
+    /// What to wait, and in line for no and for full jitter, which most runs have.
+    #[expect(clippy::inline_always, reason = "hardly more instructions than a call of it")]
+    #[inline(always)]
+    fn wait(&self, retry: u32, run: &mut Run, previous: &mut Brief, floor: u64) -> u64 {
+        if self.jitter == Jitter::Full {
+            let range = Range { low: 0, high: self.advance(retry, run) };
+            range.above(floor, self.cap).draw(run.draws.next(retry, &self.seed))
+        } else if self.jitter == Jitter::None {
+            self.advance(retry, run).max(floor)
+        } else {
+            let wait;
+            (wait, *run, *previous) = self.wait_otherwise(retry, *run, *previous, floor);
+            wait
+        }
     }
 
-    /// The delay that follows `delay` with a whole factor, capped.
+    /// All by value, so that who waits in line keeps it in registers.
+    #[cold]
+    #[inline(never)]
+    fn wait_otherwise(
+        &self,
+        retry: u32,
+        mut run: Run,
+        previous: Brief,
+        floor: u64,
+    ) -> (u64, Run, Brief) {
+        let range = if self.jitter == Jitter::Decorrelated {
+            let first = match self.growth {
+                Growth::Custom(delay) => nanos(delay(1)).min(self.cap),
+                _ => self.first,
+            };
+            let before = if retry == 1 { first } else { previous.get() };
+            Range::decorrelated(first, before, self.cap)
+        } else {
+            let high = self.advance(retry, &mut run);
+            Range { low: high / 2, high }
+        };
+        let wait = range.above(floor, self.cap).draw(run.draws.next(retry, &self.seed));
+        (wait, run, Brief::of(wait))
+    }
+
+    /// The nominal delay before this retry, which the run then has behind it.
     #[inline]
-    fn step(&self, delay: u64, factor: u64) -> u64 {
-        delay.saturating_mul(factor).saturating_add(self.increment).min(self.cap)
+    fn advance(&self, retry: u32, run: &mut Run) -> u64 {
+        let next = match (self.following(run.next), self.growth) {
+            (Some(next), _) => next,
+            (None, Growth::Whole) => self.cap,
+            (None, _) => return self.nominal(retry),
+        };
+        mem::replace(&mut run.next, next)
+    }
+
+    /// The delay that follows this one, below the cap or at it; `None` where it would be above, and where
+    /// none follows.
+    #[inline]
+    fn following(&self, delay: u64) -> Option<u64> {
+        (delay < self.bound).then(|| delay * self.factor + self.increment)
     }
 
     /// The nominal delay before retry 1, 2, 3, …, capped.
+    #[inline(never)]
     fn nominal(&self, retry: u32) -> u64 {
-        let steps = retry.saturating_sub(1);
         match self.growth {
-            Growth::Whole(1) => self
-                .first
-                .saturating_add(self.increment.saturating_mul(u64::from(steps)))
-                .min(self.cap),
-            // A factor of 2 passes any 64-bit cap within 64 steps, or is at rest at 0.
-            Growth::Whole(factor) => {
-                (0..steps.min(64)).fold(self.first, |delay, _| self.step(delay, factor))
-            }
-            Growth::Fractional(factor) => self.fractional(factor, steps),
+            Growth::Whole => self.whole(retry - 1),
+            Growth::Fractional(factor) => self.fractional(factor, retry - 1),
             Growth::Custom(delay) => nanos(delay(retry)).min(self.cap),
         }
     }
 
-    /// Applies `x ↦ factor·x + increment` to the first delay `steps` times, by repeated squaring of
-    /// the map: no subtraction, so nothing cancels, and the same result on every platform.
+    /// Applies `x ↦ factor·x + increment` to the first delay `steps` times, with a whole factor.
+    fn whole(&self, steps: u32) -> u64 {
+        if self.factor == 1 {
+            let grown = self.increment.saturating_mul(u64::from(steps));
+            return self.first.saturating_add(grown).min(self.cap);
+        }
+        // A factor of 2 passes any 64-bit cap within 64 steps, or is at rest at 0.
+        let next = |delay, _| self.following(delay).unwrap_or(self.cap);
+        (0..steps.min(64)).fold(self.first, next)
+    }
+
+    /// The same with any factor, by repeated squaring of the map: no subtraction, so nothing cancels, and
+    /// the same result on every platform.
     #[expect(
         clippy::cast_precision_loss,
         reason = "2^53 ns, 104 days, are exact; beyond, a relative 1e-16 is lost"
@@ -513,71 +633,30 @@ impl Curve {
         ((delay + 0.5) as u64).min(self.cap)
     }
 
-    /// What to wait before this retry, at least `floor`. The caller sees to it that the floor is not
-    /// above the cap, and keeps `previous` from one retry to the next.
     #[inline]
-    pub(crate) fn wait(
-        &self,
-        backoff: &Backoff,
-        retry: u32,
-        previous: &mut Brief,
-        floor: Duration,
-    ) -> Duration {
-        let floor = nanos(floor);
-        let wait = match backoff.jitter {
-            Jitter::Decorrelated => self.decorrelated(backoff.seed, retry, previous, floor),
-            jitter => self.around(self.nominal(retry), jitter, backoff.seed, retry, floor),
-        };
-        self.duration(wait, backoff.max_delay)
+    const fn duration(&self, nanos: u64) -> Duration {
+        if nanos == LONGEST { self.longest() } else { Duration::from_nanos(nanos) }
     }
 
-    #[inline]
-    fn around(
-        &self,
-        nominal: u64,
-        jitter: Jitter,
-        seed: Option<u64>,
-        retry: u32,
-        floor: u64,
-    ) -> u64 {
-        if let Jitter::None = jitter {
-            return nominal.max(floor);
-        }
-        Range::around(nominal, jitter).above(floor, self.cap).draw(seed, retry)
-    }
-
-    #[inline]
-    fn decorrelated(&self, seed: Option<u64>, retry: u32, previous: &mut Brief, floor: u64) -> u64 {
-        let before = if retry == 1 { self.first } else { previous.get() };
-        let range = Range::decorrelated(self.first, before, self.cap);
-        let wait = range.above(floor, self.cap).draw(seed, retry);
-        *previous = Brief::of(wait);
-        wait
-    }
-
-    /// A time that has reached the cap is the cap itself, even where 64 bits could not hold it.
-    #[inline]
-    fn duration(&self, nanos: u64, max_delay: Duration) -> Duration {
-        if nanos >= self.cap { max_delay } else { Duration::from_nanos(nanos) }
+    /// What is too long to be counted is the cap as it was set.
+    #[cold]
+    #[inline(never)]
+    const fn longest(&self) -> Duration {
+        self.max_delay
     }
 }
 
-impl Growth {
-    #[inline]
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        reason = "what does not survive both casts is not whole"
-    )]
-    #[expect(
-        clippy::cast_sign_loss,
-        clippy::float_cmp,
-        reason = "the setter lets nothing below 1 in; whole means exactly whole"
-    )]
-    fn of_factor(factor: f64) -> Self {
-        let whole = u64::from(factor as u32);
-        if whole as f64 == factor { Self::Whole(whole) } else { Self::Fractional(factor) }
-    }
+/// A factor that is a whole number below 2^32.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::float_cmp,
+    reason = "what does not survive both casts is not whole"
+)]
+const fn whole(factor: f64) -> Option<u64> {
+    let whole = factor as u32 as u64;
+    if whole as f64 == factor { Some(whole) } else { None }
 }
 
 /// `a·x + b`, where an infinite `a` times zero is zero: a map that does nothing to zero.
@@ -586,12 +665,17 @@ fn affine(a: f64, x: f64, b: f64) -> f64 {
     if x == 0.0 { b } else { a * x + b }
 }
 
-/// Nanoseconds in 64 bits; a longer time is all of them set.
+/// The longest time that is counted: one nanosecond less than 64 bits hold, so that they hold how many
+/// different delays there are.
+pub(crate) const LONGEST: u64 = u64::MAX - 1;
+
+/// Nanoseconds in 64 bits; a longer time is the longest that is counted.
 #[inline]
 pub(crate) const fn nanos(duration: Duration) -> u64 {
-    match duration.as_secs().checked_mul(1_000_000_000) {
-        Some(nanos) => nanos.saturating_add(duration.subsec_nanos() as u64),
-        None => u64::MAX,
+    let Some(nanos) = duration.as_secs().checked_mul(1_000_000_000) else { return LONGEST };
+    match nanos.checked_add(duration.subsec_nanos() as u64) {
+        Some(nanos) if nanos < LONGEST => nanos,
+        _ => LONGEST,
     }
 }
 

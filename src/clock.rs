@@ -44,6 +44,12 @@ impl Moment {
         Self::of(ticks())
     }
 
+    /// Now, where there is a limit to be kept; without one the clock is not read.
+    #[inline]
+    pub(crate) fn if_limited(limit: Option<Duration>) -> Option<Self> {
+        limit.map(|_| Self::now())
+    }
+
     #[inline]
     fn of(ticks: u64) -> Self {
         // Nothing happens at the first of them.

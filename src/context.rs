@@ -6,10 +6,10 @@ use std::panic::Location;
 use std::thread;
 use std::time::Duration;
 
-use crate::backoff::{Brief, Curve, nanos};
+use crate::backoff::{Brief, LONGEST, Run, nanos};
 use crate::clock::Moment;
 use crate::error::{RetryError, StopReason};
-use crate::event::{Observer, Report, RetryEvent};
+use crate::event::{Log, Observer, Report, RetryEvent};
 use crate::policy::RetryPolicy;
 use crate::transient::IsTransient;
 
@@ -54,30 +54,16 @@ impl<E, P: FnMut(&E) -> bool> Classify<E> for P {
     }
 }
 
-/// A success pays for retries.
-#[inline]
-pub(crate) fn feed(policy: &RetryPolicy) {
-    if let Some(budget) = policy.budget() {
-        budget.deposit();
-    }
-}
-
-/// A sum of waits in nanoseconds of 64 bits; all of them set stands for more than they hold.
+/// A sum of waits in nanoseconds of 64 bits, the longest of which stands for more.
 #[derive(Clone, Copy, Debug)]
-struct Waited(u64);
+pub(crate) struct Waited(u64);
 
 impl Waited {
-    #[inline]
-    fn and(self, delay: Duration) -> Self {
-        Self(self.0.saturating_add(nanos(delay)))
-    }
+    pub(crate) const ZERO: Self = Self(0);
 
     #[inline]
-    const fn get(self) -> Duration {
-        match self.0 {
-            u64::MAX => Duration::MAX,
-            nanos => Duration::from_nanos(nanos),
-        }
+    pub(crate) const fn get(self) -> Duration {
+        if self.0 >= LONGEST { Duration::MAX } else { Duration::from_nanos(self.0) }
     }
 }
 
@@ -133,6 +119,7 @@ pub struct RetryContext {
     caller: &'static Location<'static>,
     observer: &'static (dyn Observer + Sync),
     progress: Progress,
+    run: Run,
     /// Before the delay that was granted last, for the case that its wait is cancelled.
     before: Progress,
     stopped: Option<StopReason>,
@@ -140,12 +127,14 @@ pub struct RetryContext {
 
 impl RetryContext {
     pub(crate) fn new(policy: RetryPolicy, caller: &'static Location<'static>) -> Self {
-        let progress = Progress::new(policy.max_elapsed().map(|_| Moment::now()));
-        Self { policy, caller, observer: &(), progress, before: progress, stopped: None }
+        let progress = Progress::new(Moment::if_limited(policy.max_elapsed()));
+        let run = policy.backoff.run(1);
+        Self { policy, caller, observer: &(), progress, run, before: progress, stopped: None }
     }
 
-    const fn report(&self) -> Report<'_> {
-        Report { policy: &self.policy, caller: self.caller, observer: self.observer }
+    const fn report(&self) -> Report<'_, dyn Observer + Sync> {
+        let log = Log { policy: &self.policy, caller: self.caller };
+        Report { log, observer: self.observer }
     }
 
     /// Lets an observer hear of each retry, success and giving up. For an operation that is observed
@@ -330,11 +319,12 @@ impl RetryContext {
             return Err(reason);
         }
         self.before = self.progress;
-        let report = Report { policy: &self.policy, caller: self.caller, observer: self.observer };
-        match self.progress.after_failure(error, &mut (), report) {
-            Ok(delay) => {
-                self.progress.next_attempt(delay);
-                Ok(delay)
+        let log = Log { policy: &self.policy, caller: self.caller };
+        let report = Report { log, observer: self.observer };
+        match self.progress.after_failure(error, &mut (), &mut self.run, report) {
+            Ok(nanos) => {
+                self.progress.next_attempt(nanos);
+                Ok(self.policy.backoff.duration(nanos))
             }
             Err(reason) => {
                 self.stopped = Some(reason);
@@ -403,6 +393,7 @@ impl RetryContext {
     pub fn succeeded(&mut self) {
         self.progress.succeeded(self.report());
         self.progress = Progress::new(None);
+        self.run = self.policy.backoff.run(1);
         self.before = self.progress;
         self.stopped = None;
     }
@@ -431,75 +422,95 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// In the first attempt. Where there is a deadline, `start` is when that attempt started, or
-    /// `None` where nobody knows: it then counts from the first failure. Without a deadline the clock
-    /// is not read.
+    /// `None` where nobody knows: it then counts from the first failure.
     #[inline]
     pub(crate) const fn new(start: Option<Moment>) -> Self {
-        Self { start, waited: Waited(0), attempt: 1, previous: Brief::ZERO }
+        Self { start, waited: Waited::ZERO, attempt: 1, previous: Brief::ZERO }
     }
 
-    /// What to do now that this attempt has failed. Granted, the delay is to be waited and
-    /// [`next_attempt`](Self::next_attempt) to be told.
-    #[inline]
+    /// In the first attempt, which starts now. Without a deadline the clock is not read.
+    #[inline(never)]
+    pub(crate) fn started(policy: &RetryPolicy) -> Self {
+        Self::new(Moment::if_limited(policy.max_elapsed()))
+    }
+
+    /// What to do now that this attempt has failed. Granted, the delay, in nanoseconds, is to be waited and
+    /// [`next_attempt`](Self::next_attempt) to be told. Whoever has room for `run` keeps it for the next
+    /// failure.
+    #[expect(
+        clippy::inline_always,
+        reason = "one decision in three drivers: a call would cost as much again"
+    )]
+    #[inline(always)]
     pub(crate) fn after_failure<E>(
         &mut self,
         error: &E,
         classify: &mut impl Classify<E>,
-        report: Report<'_>,
-    ) -> Result<Duration, StopReason> {
-        let decision = self.decide(error, classify, report.policy);
+        run: &mut Run,
+        report: Report<'_, impl Observer + ?Sized>,
+    ) -> Result<u64, StopReason> {
+        let decision = self.decide(error, classify, run, report.log.policy);
         match decision {
-            Ok(delay) => report.retry(type_name::<E>(), self.attempt, self.waited(), delay),
+            Ok(nanos) => report.retry(type_name::<E>(), self.attempt, self.waited, nanos),
             Err(reason) => report.gave_up(type_name::<E>(), self.attempt, self.waited(), reason),
         }
         decision
     }
 
-    /// The order of the tests is the order of the reasons.
-    #[inline]
+    /// The wait in nanoseconds. The order of the tests is the order of the reasons.
+    #[expect(
+        clippy::inline_always,
+        reason = "one decision in three drivers: a call would cost as much again"
+    )]
+    #[inline(always)]
     fn decide<E>(
         &mut self,
         error: &E,
         classify: &mut impl Classify<E>,
+        run: &mut Run,
         policy: &RetryPolicy,
-    ) -> Result<Duration, StopReason> {
+    ) -> Result<u64, StopReason> {
         if !classify.is_transient(error) {
             return Err(StopReason::Permanent);
         }
         if self.attempt >= policy.max_attempts() {
             return Err(StopReason::AttemptsExhausted);
         }
-        let hint = classify.retry_after(error).unwrap_or(Duration::ZERO);
-        if hint > policy.max_delay() {
-            return Err(StopReason::RetryAfterTooLong);
+        let floor = match classify.retry_after(error) {
+            Some(hint) if hint > policy.max_delay() => return Err(StopReason::RetryAfterTooLong),
+            hint => hint.map_or(0, nanos),
+        };
+        let nanos = policy.backoff.wait(self.attempt, run, &mut self.previous, floor);
+        if policy.is_metered() {
+            self.start = self.afford(policy, nanos)?;
         }
-        let delay = self.delay(policy, hint);
-        if self.would_miss_deadline(policy, delay) {
-            return Err(StopReason::DeadlineExceeded);
+        Ok(nanos)
+    }
+
+    /// What only a deadline or a budget can refuse. Granted, it tells when the first attempt started.
+    #[cold]
+    fn afford(self, policy: &RetryPolicy, nanos: u64) -> Result<Option<Moment>, StopReason> {
+        let mut start = self.start;
+        if let Some(limit) = policy.max_elapsed() {
+            let now = Moment::now();
+            let clock = now.since(*start.get_or_insert(now));
+            // The waits asked for count where the clock shows less, so that the rule holds, and can be
+            // tested, with a sleeper that does not sleep.
+            if clock.max(self.waited()).saturating_add(policy.backoff.duration(nanos)) > limit {
+                return Err(StopReason::DeadlineExceeded);
+            }
         }
         // Last, so that only a retry that will be made is charged.
         if policy.budget().is_some_and(|budget| !budget.withdraw()) {
             return Err(StopReason::BudgetExhausted);
         }
-        Ok(delay)
+        Ok(start)
     }
 
+    /// The attempt that runs now, from 1.
     #[inline]
-    fn delay(&mut self, policy: &RetryPolicy, floor: Duration) -> Duration {
-        let backoff = &policy.backoff;
-        Curve::of(backoff).wait(backoff, self.attempt, &mut self.previous, floor)
-    }
-
-    /// The waits asked for count where the clock shows less, so that the rule holds, and can be
-    /// tested, with a sleeper that does not sleep.
-    #[inline]
-    fn would_miss_deadline(&mut self, policy: &RetryPolicy, delay: Duration) -> bool {
-        let Some(max_elapsed) = policy.max_elapsed() else {
-            return false;
-        };
-        let now = Moment::now();
-        let clock = now.since(*self.start.get_or_insert(now));
-        clock.max(self.waited()).saturating_add(delay) > max_elapsed
+    pub(crate) const fn attempt(&self) -> u32 {
+        self.attempt
     }
 
     /// The sum of the waits so far.
@@ -527,18 +538,18 @@ impl Progress {
 
     /// The delay was waited: the next attempt starts now.
     #[inline]
-    pub(crate) fn next_attempt(&mut self, waited: Duration) {
-        self.waited = self.waited.and(waited);
+    pub(crate) fn next_attempt(&mut self, waited: u64) {
+        self.waited.0 = self.waited.0.saturating_add(waited);
         self.attempt += 1;
     }
 
     /// There is no next attempt, for a reason that lies outside of this decision.
-    #[cold]
+    #[inline]
     pub(crate) fn stopped<E>(
-        &self,
+        self,
         error: E,
         reason: StopReason,
-        report: Report<'_>,
+        report: Report<'_, impl Observer + ?Sized>,
     ) -> RetryError<E> {
         let stopped = self.gave_up(error, reason);
         report.stopped(&stopped);
@@ -547,13 +558,23 @@ impl Progress {
 
     /// The running attempt succeeded, and pays for retries.
     #[inline]
-    pub(crate) fn succeeded(&self, report: Report<'_>) {
-        feed(report.policy);
-        report.succeeded(self.attempt, self.waited());
+    pub(crate) fn succeeded(&self, report: Report<'_, impl Observer + ?Sized>) {
+        if report.log.policy.is_metered() {
+            feed(report.log.policy);
+        }
+        report.succeeded(self.attempt, self.waited);
     }
 
     #[inline]
-    pub(crate) fn gave_up<E>(&self, error: E, reason: StopReason) -> RetryError<E> {
+    pub(crate) fn gave_up<E>(self, error: E, reason: StopReason) -> RetryError<E> {
         RetryError::new(error, self.attempt, self.waited(), reason)
+    }
+}
+
+/// A success of an operation with a deadline or a budget.
+#[inline(never)]
+fn feed(policy: &RetryPolicy) {
+    if let Some(budget) = policy.budget() {
+        budget.deposit();
     }
 }

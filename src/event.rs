@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use log::kv::Value;
 use log::{Level, Record};
 
+use crate::context::Waited;
 use crate::error::{Effort, RetryError, StopReason};
 use crate::policy::RetryPolicy;
 
@@ -137,6 +138,7 @@ pub trait Observer {
     /// let observer: Box<dyn Observer> = Box::new(Print);
     /// # drop(observer);
     /// ```
+    #[inline]
     fn on_retry(&self, observation: &Observation, delay: Duration) {
         let _ = (observation, delay);
     }
@@ -156,6 +158,7 @@ pub trait Observer {
     /// let observer: Box<dyn Observer> = Box::new(Print);
     /// # drop(observer);
     /// ```
+    #[inline]
     fn on_success(&self, observation: &Observation) {
         let _ = observation;
     }
@@ -175,6 +178,7 @@ pub trait Observer {
     /// let observer: Box<dyn Observer> = Box::new(Print);
     /// # drop(observer);
     /// ```
+    #[inline]
     fn on_give_up(&self, observation: &Observation, reason: StopReason) {
         let _ = (observation, reason);
     }
@@ -287,29 +291,28 @@ impl From<ControlFlow<()>> for SleepOutcome {
 }
 
 /// Who is told what becomes of one operation: the log, where the policy wants it, and the observer.
-/// The records hold numbers, names that the programmer chose and the name of a type, and no word of
-/// the error: its text may contain a token.
-#[derive(Clone, Copy)]
-pub(crate) struct Report<'a> {
-    pub(crate) policy: &'a RetryPolicy,
-    pub(crate) caller: &'static Location<'static>,
-    pub(crate) observer: &'a dyn Observer,
+pub(crate) struct Report<'a, O: ?Sized> {
+    pub(crate) log: Log<'a>,
+    pub(crate) observer: &'a O,
 }
 
-const TARGET: &str = "retry_ext";
-
-impl Report<'_> {
-    #[inline]
-    fn logs(&self, level: Level) -> bool {
-        self.policy.logging() && level <= log::STATIC_MAX_LEVEL && level <= log::max_level()
+impl<O: ?Sized> Clone for Report<'_, O> {
+    fn clone(&self) -> Self {
+        *self
     }
+}
 
+impl<O: ?Sized> Copy for Report<'_, O> {}
+
+impl<O: Observer + ?Sized> Report<'_, O> {
     #[inline]
-    pub(crate) fn retry(self, error_type: &str, attempt: u32, waited: Duration, delay: Duration) {
-        if self.logs(Level::Warn) {
-            self.write_retry(error_type, attempt, delay);
+    pub(crate) fn retry(self, error_type: &str, attempt: u32, waited: Waited, nanos: u64) {
+        let Self { log, observer } = self;
+        if is_heard(Level::Warn) {
+            log.retry(error_type, attempt, nanos);
         }
-        self.observer.on_retry(&Observation::new(self.policy, attempt, waited), delay);
+        let delay = log.policy.backoff.duration(nanos);
+        observer.on_retry(&Observation::new(log.policy, attempt, waited.get()), delay);
     }
 
     /// A permanent error is the caller's news alone, and none for the log.
@@ -321,27 +324,48 @@ impl Report<'_> {
         waited: Duration,
         reason: StopReason,
     ) {
-        if reason != StopReason::Permanent && self.logs(Level::Warn) {
-            self.write_gave_up(error_type, attempt, waited, reason);
+        let Self { log, observer } = self;
+        if reason != StopReason::Permanent && is_heard(Level::Warn) {
+            log.gave_up(error_type, attempt, waited, reason);
         }
-        self.observer.on_give_up(&Observation::new(self.policy, attempt, waited), reason);
+        observer.on_give_up(&Observation::new(log.policy, attempt, waited), reason);
     }
 
+    #[inline]
     pub(crate) fn stopped<E>(self, stopped: &RetryError<E>) {
         let (attempts, waited) = (stopped.attempts(), stopped.waited());
         self.gave_up(type_name::<E>(), attempts, waited, stopped.reason());
     }
 
     #[inline]
-    pub(crate) fn succeeded(self, attempt: u32, waited: Duration) {
-        if attempt > 1 && self.logs(Level::Debug) {
-            self.write_recovered(attempt, waited);
+    pub(crate) fn succeeded(self, attempt: u32, waited: Waited) {
+        if attempt > 1 && is_heard(Level::Debug) {
+            self.log.recovered(attempt, waited);
         }
-        self.observer.on_success(&Observation::new(self.policy, attempt, waited));
+        self.observer.on_success(&Observation::new(self.log.policy, attempt, waited.get()));
     }
+}
 
+/// The log records of one operation. They hold numbers, names that the programmer chose and the name
+/// of a type, and no word of the error: its text may contain a token.
+#[derive(Clone, Copy)]
+pub(crate) struct Log<'a> {
+    pub(crate) policy: &'a RetryPolicy,
+    pub(crate) caller: &'static Location<'static>,
+}
+
+const TARGET: &str = "retry_ext";
+
+/// Whether any logger wants such records.
+#[inline]
+fn is_heard(level: Level) -> bool {
+    level <= log::STATIC_MAX_LEVEL && level <= log::max_level()
+}
+
+impl Log<'_> {
     #[cold]
-    fn write_retry(self, error_type: &str, attempt: u32, delay: Duration) {
+    fn retry(self, error_type: &str, attempt: u32, nanos: u64) {
+        let delay = self.policy.backoff.duration(nanos);
         let attempt_of = AttemptOf(attempt, self.policy.max_attempts());
         self.write(
             Level::Warn,
@@ -352,7 +376,7 @@ impl Report<'_> {
     }
 
     #[cold]
-    fn write_gave_up(self, error_type: &str, attempt: u32, waited: Duration, reason: StopReason) {
+    fn gave_up(self, error_type: &str, attempt: u32, waited: Duration, reason: StopReason) {
         let effort = Effort { attempts: attempt, waited };
         self.write(
             Level::Warn,
@@ -367,7 +391,8 @@ impl Report<'_> {
     }
 
     #[cold]
-    fn write_recovered(self, attempt: u32, waited: Duration) {
+    fn recovered(self, attempt: u32, waited: Waited) {
+        let waited = waited.get();
         let effort = Effort { attempts: attempt, waited };
         self.write(
             Level::Debug,
@@ -378,14 +403,17 @@ impl Report<'_> {
     }
 
     fn write(
-        self,
+        &self,
         level: Level,
         attempt: u32,
         more: &[(&str, Value<'_>)],
         text: fmt::Arguments<'_>,
     ) {
+        if !self.policy.logging() {
+            return;
+        }
         let common = [
-            ("operation", Value::from_display(&self)),
+            ("operation", Value::from_display(self)),
             ("attempt", attempt.into()),
             ("max_attempts", self.policy.max_attempts().into()),
         ];
@@ -404,7 +432,7 @@ impl Report<'_> {
 }
 
 /// The name of the policy, or where the retry was called.
-impl fmt::Display for Report<'_> {
+impl fmt::Display for Log<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.policy.name() {
             Some(name) => f.write_str(name),

@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::clock::Moment;
 use crate::context::{Classify, Progress};
 use crate::error::{RetryError, StopReason};
-use crate::event::{Notify, Observer, Report, RetryEvent, SleepOutcome};
+use crate::event::{Log, Notify, Observer, Report, RetryEvent, SleepOutcome};
 use crate::policy::RetryPolicy;
 use crate::retry::Hooks;
 use crate::transient::IsTransient;
@@ -484,102 +483,120 @@ where
     type Output = Result<T, RetryError<E>>;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let mut scheduled = false;
-        let policy = (*this.policy).borrow();
-        loop {
-            match this.state.as_mut().project() {
-                StateProjection::Start => {
-                    if policy.max_elapsed().is_some() {
-                        *this.progress = Progress::new(Some(Moment::now()));
-                    }
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.as_mut().project();
+        match this.state.as_mut().project() {
+            StateProjection::Attempt { .. } => {}
+            StateProjection::Start => {
+                let policy = (*this.policy).borrow();
+                if policy.is_metered() {
+                    *this.progress = Progress::started(policy);
                 }
-                StateProjection::Attempt { future } => {
-                    let error = match ready!(future.poll(cx)) {
-                        Ok(value) => {
-                            this.state.set(State::End);
-                            this.progress.succeeded(Report {
-                                policy,
-                                caller: this.caller,
-                                observer: &this.hooks.observer,
-                            });
-                            return Poll::Ready(Ok(value));
-                        }
-                        Err(error) => error,
-                    };
-                    match schedule(error, this.progress, this.hooks, policy, this.caller) {
-                        Ok((Some(wait), kept)) => {
-                            this.state.set(State::Wait { wait, kept });
-                            scheduled = true;
-                        }
-                        Ok((None, _)) => {
-                            this.state.set(State::Yielded);
-                            cx.waker().wake_by_ref();
-                            return Poll::Pending;
-                        }
-                        Err(stopped) => {
-                            this.state.set(State::End);
-                            return Poll::Ready(Err(stopped));
-                        }
-                    }
-                    continue;
-                }
-                StateProjection::Wait { wait, kept } => {
-                    let output = ready!(wait.poll(cx));
-                    if let Some(stopped) = S::cancelled(output, kept) {
-                        this.state.set(State::End);
-                        Report { policy, caller: this.caller, observer: &this.hooks.observer }
-                            .stopped(&stopped);
-                        return Poll::Ready(Err(stopped));
-                    }
-                    if scheduled {
-                        // A wait that is over before it began: others get their turn all the same.
-                        this.state.set(State::Yielded);
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
-                }
-                StateProjection::Yielded => {}
-                StateProjection::End => panic!("a retry was polled after its end"),
+                self.as_mut().attempt();
             }
-            // Nothing of the wait is left when the operation is called, and nothing if that panics.
-            this.state.set(State::End);
-            let future = (this.operation)();
-            this.state.set(State::Attempt { future });
+            _ => {
+                ready!(self.as_mut().go_on(cx))?;
+            }
+        }
+        let mut this = self.as_mut().project();
+        let StateProjection::Attempt { future } = this.state.as_mut().project() else {
+            unreachable!("an attempt was just begun");
+        };
+        match ready!(future.poll(cx)) {
+            Ok(value) => {
+                this.state.set(State::End);
+                let log = Log { policy: (*this.policy).borrow(), caller: this.caller };
+                this.progress.succeeded(this.hooks.report(log));
+                Poll::Ready(Ok(value))
+            }
+            Err(error) => self.failed(error, cx).map(Err),
         }
     }
 }
 
-type Scheduled<S, E> = (Option<<S as AsyncSleep>::Wait>, <S as AsyncSleep>::Kept<E>);
-
-/// An attempt has failed: makes the wait, or gives the error back. Out of line, as all that a first
-/// success does not need.
-#[cold]
-#[inline(never)]
-fn schedule<E, C, N, S, O>(
-    error: E,
-    progress: &mut Progress,
-    hooks: &mut Hooks<C, N, S, O>,
-    policy: &RetryPolicy,
-    caller: &'static Location<'static>,
-) -> Result<Scheduled<S, E>, RetryError<E>>
+impl<F, Fut, T, E, P, C, N, S, O> RetryFuture<F, Fut, T, E, P, C, N, S, O>
 where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+    P: Borrow<RetryPolicy>,
     C: Classify<E>,
     N: Notify<E>,
     S: AsyncSleep,
     O: Observer,
 {
-    let report = Report { policy, caller, observer: &hooks.observer };
-    match progress.after_failure(&error, &mut hooks.classify, report) {
-        Ok(delay) => {
-            hooks.notify.retry(&progress.event(policy, delay, &error));
-            let wait = hooks.sleeper.sleep(delay);
-            let kept = S::keep(progress.gave_up(error, StopReason::Cancelled));
-            progress.next_attempt(delay);
-            Ok((wait, kept))
+    /// Calls the operation.
+    #[inline]
+    fn attempt(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        // Nothing of a wait is left when the operation is called, and nothing if that panics.
+        this.state.set(State::End);
+        let future = (this.operation)();
+        this.state.set(State::Attempt { future });
+    }
+
+    /// An attempt has failed: makes the wait, or gives the error back. Out of line, as all that a first
+    /// success does not need.
+    #[cold]
+    #[inline(never)]
+    fn failed(mut self: Pin<&mut Self>, error: E, cx: &mut Context<'_>) -> Poll<RetryError<E>> {
+        let mut this = self.as_mut().project();
+        let log = Log { policy: (*this.policy).borrow(), caller: this.caller };
+        // A waiting future has no room for a run.
+        let mut run = log.policy.backoff.run(this.progress.attempt());
+        let Hooks { classify, notify, sleeper, observer } = this.hooks;
+        let report = Report { log, observer };
+        let nanos = match this.progress.after_failure(&error, classify, &mut run, report) {
+            Ok(nanos) => nanos,
+            Err(reason) => {
+                this.state.set(State::End);
+                return Poll::Ready(this.progress.gave_up(error, reason));
+            }
+        };
+        let delay = log.policy.backoff.duration(nanos);
+        notify.retry(&this.progress.event(log.policy, delay, &error));
+        let wait = sleeper.sleep(delay);
+        let kept = S::keep(this.progress.gave_up(error, StopReason::Cancelled));
+        this.progress.next_attempt(nanos);
+        let Some(wait) = wait else {
+            this.state.set(State::Yielded);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        };
+        this.state.set(State::Wait { wait, kept });
+        if let Err(stopped) = ready!(self.as_mut().wait(cx)) {
+            return Poll::Ready(stopped);
         }
-        Err(reason) => Err(progress.gave_up(error, reason)),
+        // A wait that is over before it began: others get their turn all the same.
+        self.project().state.set(State::Yielded);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Polled between two attempts: begins the next one as soon as the wait is over.
+    #[cold]
+    #[inline(never)]
+    fn go_on(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), RetryError<E>>> {
+        match *self.as_mut().project().state {
+            State::Yielded => {}
+            State::End => panic!("a retry was polled after its end"),
+            _ => ready!(self.as_mut().wait(cx))?,
+        }
+        self.attempt();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits, and gives the error back if the wait is cancelled.
+    fn wait(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), RetryError<E>>> {
+        let mut this = self.project();
+        let StateProjection::Wait { wait, kept } = this.state.as_mut().project() else {
+            unreachable!("polled only while it waits");
+        };
+        let output = ready!(wait.poll(cx));
+        let Some(stopped) = S::cancelled(output, kept) else { return Poll::Ready(Ok(())) };
+        this.state.set(State::End);
+        let log = Log { policy: (*this.policy).borrow(), caller: this.caller };
+        this.hooks.report(log).stopped(&stopped);
+        Poll::Ready(Err(stopped))
     }
 }
 

@@ -7,9 +7,9 @@ use std::panic::Location;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::context::{Classify, feed};
+use crate::context::{Classify, Progress};
 use crate::error::RetryError;
-use crate::event::{Notify, Observer, RetryEvent, SleepOutcome};
+use crate::event::{Log, Notify, Observer, RetryEvent, SleepOutcome};
 use crate::policy::RetryPolicy;
 use crate::retry::{Retry, Sleep};
 use crate::transient::IsTransient;
@@ -251,13 +251,12 @@ where
         if std::mem::take(&mut self.ended) {
             return None;
         }
-        let policy = self.policy.borrow();
-        let start = policy.max_elapsed().map(|_| Moment::now());
+        let log = Log { policy: self.policy.borrow(), caller: self.caller };
+        let start = Moment::if_limited(log.policy.max_elapsed());
         let source = &mut self.chain.operation.0;
         Some(match source.next()? {
             Ok(value) => {
-                feed(policy);
-                self.chain.hooks.first_success(policy);
+                Progress::new(start).succeeded(self.chain.hooks.report(log));
                 Ok(value)
             }
             Err(error) => {
@@ -265,9 +264,9 @@ where
                 let next = || {
                     let item = source.next();
                     *ended = item.is_none();
-                    item
+                    item.ok_or(())
                 };
-                self.chain.hooks.again(next, error, start, policy, self.caller)
+                self.chain.hooks.again(next, error, start, &log)
             }
         })
     }

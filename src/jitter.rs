@@ -57,7 +57,7 @@ pub enum Jitter {
     Decorrelated,
 }
 
-/// What a draw depends on; all in nanoseconds.
+/// From where to where a delay is drawn, in nanoseconds; `high` is below `u64::MAX`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Range {
     pub(crate) low: u64,
@@ -65,17 +65,6 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    /// The range for `Full`, `Equal` and no jitter around a nominal delay that is already capped.
-    #[inline]
-    pub(crate) fn around(nominal: u64, jitter: Jitter) -> Self {
-        let low = match jitter {
-            Jitter::Full => 0,
-            Jitter::Equal => nominal / 2,
-            Jitter::None | Jitter::Decorrelated => nominal,
-        };
-        Self { low, high: nominal }
-    }
-
     /// The range for `Decorrelated`; `first` and `previous` are already capped.
     #[inline]
     pub(crate) fn decorrelated(first: u64, previous: u64, cap: u64) -> Self {
@@ -94,33 +83,76 @@ impl Range {
         Self { low: floor, high: floor.saturating_add(spread).min(cap) }
     }
 
-    /// With a seed, draws for this retry what it always draws; without one, what nobody else draws.
+    /// The upper half of the product of 64 random bits and the number of values: Daniel Lemire, "Fast
+    /// Random Integer Generation in an Interval", 2019, without his rejection, so that one of `n` values
+    /// may come up more often than another by `n` in 2^64: 1 in 2^28 for a minute.
     #[inline]
-    pub(crate) fn draw(self, seed: Option<u64>, retry: u32) -> u64 {
-        let seed = match seed {
-            // Each retry has a generator of its own, so that a run keeps no random state.
-            Some(seed) => seed.wrapping_add(u64::from(retry).wrapping_mul(SPREAD)),
-            None => fresh_seed(),
-        };
-        Rng::with_seed(seed).u64(self.low..=self.high)
+    pub(crate) fn draw(self, random: u64) -> u64 {
+        let values = self.high - self.low + 1;
+        self.low + ((u128::from(random) * u128::from(values)) >> u64::BITS) as u64
     }
 }
 
-/// Odd, so that different numbers stay different: 2^64 divided by the golden ratio.
-const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+/// The random numbers of one run. What comes for a retry depends on the seed and its number alone, so
+/// that a run can be taken up at any retry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draws(u64);
+
+impl Draws {
+    /// Without a seed yet: a run that never fails needs none.
+    pub(crate) const UNSEEDED: Self = Self(0);
+
+    /// Ready for this retry, with the seed that was set, or with one that nobody else has.
+    #[cold]
+    #[expect(clippy::ref_option, reason = "by reference, so that it is not read without need")]
+    pub(crate) fn seeded(retry: u32, set: &Option<u64>) -> Self {
+        let Some(seed) = *set else { return Self(fresh_seed()) };
+        // Mixed once more, since programs set 1, 2, 3, …, which must not draw alike.
+        let seed = Rng::with_seed(seed).u64(..);
+        Self(seed.wrapping_add(STEP.wrapping_mul(retry.into())))
+    }
+
+    /// The number for this retry.
+    #[inline]
+    #[expect(clippy::ref_option, reason = "by reference, so that it is not read without need")]
+    pub(crate) fn next(&mut self, retry: u32, set: &Option<u64>) -> u64 {
+        if self.0 == 0 {
+            *self = Self::seeded(retry, set);
+        }
+        let mut rng = Rng::with_seed(self.0);
+        self.0 = self.0.wrapping_add(STEP);
+        rng.u64(..)
+    }
+}
+
+/// From the state of one draw to that of the next: the step of wyrand, fastrand's generator, so that a
+/// run is its sequence. Any odd number would do.
+const STEP: u64 = 0x2d35_8dcc_aa6c_78a5;
+
+thread_local! {
+    /// Until the first use it is 0.
+    static STATE: Cell<u64> = const { Cell::new(0) };
+}
 
 /// Neither fastrand's global generator, which a program may seed with a constant, nor the state of
 /// this thread alone, which a fork copies, may decide when clients come back. Each thread starts
-/// from the system's entropy (std's hash keys); each seed is told apart by the process.
-#[inline]
-pub(crate) fn fresh_seed() -> u64 {
-    thread_local! {
-        static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(process_id()));
+/// from the system's entropy; each seed is told apart by the process.
+fn fresh_seed() -> u64 {
+    let process = u64::from(process_id());
+    let state = STATE.get();
+    if state == 0 {
+        return first_seed(process);
     }
-    let mut rng = Rng::with_seed(STATE.get());
-    let seed = rng.u64(..);
-    STATE.set(rng.get_seed());
-    seed ^ u64::from(process_id()).wrapping_mul(SPREAD)
+    STATE.set(state.wrapping_add(STEP));
+    Rng::with_seed(state ^ process).u64(..)
+}
+
+/// The entropy comes by way of std's hash keys.
+#[cold]
+#[inline(never)]
+fn first_seed(process: u64) -> u64 {
+    STATE.set(RandomState::new().hash_one(process));
+    fresh_seed()
 }
 
 /// Without processes there are no forks, and asking for the number of one panics.

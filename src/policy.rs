@@ -1,5 +1,6 @@
 //! How often and how long.
 
+use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ use crate::jitter::Jitter;
 /// let policy = RetryPolicy::new();
 /// policy.with_jitter(Jitter::Full);
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 #[must_use = "a RetryPolicy is a plain value: a setter returns the changed one and leaves the old as it was"]
 pub struct RetryPolicy {
     pub(crate) backoff: Backoff,
@@ -63,6 +64,8 @@ pub struct RetryPolicy {
     name: Option<&'static str>,
     max_attempts: u32,
     logging: bool,
+    /// Whether there is a deadline or a budget: one question for a first success instead of two.
+    metered: bool,
 }
 
 impl RetryPolicy {
@@ -81,6 +84,7 @@ impl RetryPolicy {
             name: None,
             max_attempts: 3,
             logging: true,
+            metered: false,
         }
     }
 
@@ -141,7 +145,7 @@ impl RetryPolicy {
     /// assert_eq!(error.reason(), StopReason::DeadlineExceeded);
     /// ```
     pub const fn with_max_elapsed(self, max_elapsed: Duration) -> Self {
-        Self { max_elapsed: Some(max_elapsed), ..self }
+        Self { max_elapsed: Some(max_elapsed), metered: true, ..self }
     }
 
     /// Shares a budget of retries with all operations that have it. Its successes feed it, its retries
@@ -155,7 +159,7 @@ impl RetryPolicy {
     /// assert!(POLICY.budget().is_some());
     /// ```
     pub const fn with_budget(self, budget: &'static RetryBudget) -> Self {
-        Self { budget: Some(budget), ..self }
+        Self { budget: Some(budget), metered: true, ..self }
     }
 
     /// Sets a name. Log records say it instead of the place in the code, and events carry it.
@@ -286,6 +290,12 @@ impl RetryPolicy {
         self.budget
     }
 
+    /// Whether there is a deadline or a budget.
+    #[inline]
+    pub(crate) const fn is_metered(&self) -> bool {
+        self.metered
+    }
+
     /// The name, where there is one.
     ///
     /// ```
@@ -382,7 +392,7 @@ impl RetryPolicy {
     /// assert_eq!(calls, 3);
     /// ```
     pub fn delays(&self) -> RetryIter {
-        self.backoff.first(self.max_attempts - 1)
+        self.backoff.first(u64::from(self.max_attempts) - 1)
     }
 
     /// Starts the loop form, for a block that needs `?`, `break` or `&mut` state. Call it right before
@@ -404,6 +414,21 @@ impl RetryPolicy {
     #[track_caller]
     pub fn start(&self) -> RetryContext {
         RetryContext::new(*self, Location::caller())
+    }
+}
+
+/// Its settings.
+impl fmt::Debug for RetryPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { backoff, max_elapsed, budget, name, max_attempts, logging, metered: _ } = self;
+        f.debug_struct("RetryPolicy")
+            .field("backoff", backoff)
+            .field("max_elapsed", max_elapsed)
+            .field("budget", budget)
+            .field("name", name)
+            .field("max_attempts", max_attempts)
+            .field("logging", logging)
+            .finish()
     }
 }
 

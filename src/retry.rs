@@ -1,6 +1,7 @@
 //! The blocking driver.
 
 use std::borrow::Borrow;
+use std::convert::Infallible;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -8,9 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::context::{Classify, Progress, feed};
+use crate::context::{Classify, Progress, Waited};
 use crate::error::{RetryError, StopReason};
-use crate::event::{Notify, Observation, Observer, Report, RetryEvent, SleepOutcome};
+use crate::event::{Log, Notify, Observer, Report, RetryEvent, SleepOutcome};
 use crate::policy::RetryPolicy;
 use crate::transient::IsTransient;
 
@@ -325,27 +326,25 @@ where
         O: Observer,
         P: Borrow<RetryPolicy>,
     {
-        let (policy, caller) = (policy.borrow(), Location::caller());
-        if policy.max_elapsed().is_some() || policy.budget().is_some() {
-            return self.metered(policy, caller);
+        if policy.borrow().is_metered() {
+            return self.metered(&policy, Location::caller());
         }
         match (self.operation)() {
             Ok(value) => {
-                self.hooks.first_success(policy);
+                let log = Log { policy: policy.borrow(), caller: Location::caller() };
+                self.hooks.report(log).succeeded(1, Waited::ZERO);
                 Ok(value)
             }
-            Err(error) => {
-                self.hooks.again(|| Some((self.operation)()), error, None, policy, caller)
-            }
+            Err(error) => self.again(error, &policy, Location::caller(), None),
         }
     }
 
     /// With a deadline or a budget. Out of line, so that without them a first success has nothing to
     /// keep and nothing to feed.
     #[inline(never)]
-    fn metered(
-        mut self,
-        policy: &RetryPolicy,
+    fn metered<P>(
+        &mut self,
+        policy: &P,
         caller: &'static Location<'static>,
     ) -> Result<T, RetryError<E>>
     where
@@ -353,18 +352,38 @@ where
         N: Notify<E>,
         S: Sleep,
         O: Observer,
+        P: Borrow<RetryPolicy>,
     {
-        let start = policy.max_elapsed().map(|_| Moment::now());
+        let log = Log { policy: policy.borrow(), caller };
+        let start = Moment::if_limited(log.policy.max_elapsed());
         match (self.operation)() {
             Ok(value) => {
-                feed(policy);
-                self.hooks.first_success(policy);
+                Progress::new(start).succeeded(self.hooks.report(log));
                 Ok(value)
             }
-            Err(error) => {
-                self.hooks.again(|| Some((self.operation)()), error, start, policy, caller)
-            }
+            Err(error) => self.again(error, policy, caller, start),
         }
+    }
+
+    /// All that comes after a first failure. Out of line, so that a first success pays for nothing here,
+    /// and with all by reference, so that it need not keep anything in registers.
+    #[inline(never)]
+    fn again<P>(
+        &mut self,
+        error: E,
+        policy: &P,
+        caller: &'static Location<'static>,
+        start: Option<Moment>,
+    ) -> Result<T, RetryError<E>>
+    where
+        C: Classify<E>,
+        N: Notify<E>,
+        S: Sleep,
+        O: Observer,
+        P: Borrow<RetryPolicy>,
+    {
+        let operation = || Ok::<_, Infallible>((self.operation)());
+        self.hooks.again(operation, error, start, &Log { policy: policy.borrow(), caller })
     }
 }
 
@@ -413,50 +432,49 @@ impl<C, N, S, O> Hooks<C, N, S, O> {
 }
 
 impl<C, N, S, O: Observer> Hooks<C, N, S, O> {
-    /// The first attempt has succeeded: no news for the log, only for an observer.
     #[inline]
-    pub(crate) fn first_success(&self, policy: &RetryPolicy) {
-        self.observer.on_success(&Observation::new(policy, 1, Duration::ZERO));
+    pub(crate) const fn report<'a>(&'a self, log: Log<'a>) -> Report<'a, O> {
+        Report { log, observer: &self.observer }
     }
 
-    /// All that comes after a first failure, for whatever can be called again and may end (`None`).
-    /// Out of line, so that a first success pays for nothing here, not even for the registers.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn again<T, E>(
+    /// All that comes after a first failure, for whatever can be called again, and may have an end, such
+    /// as `()`, or none (`Infallible`).
+    #[inline]
+    pub(crate) fn again<T, E, End>(
         &mut self,
-        mut operation: impl FnMut() -> Option<Result<T, E>>,
+        mut operation: impl FnMut() -> Result<Result<T, E>, End>,
         mut error: E,
         start: Option<Moment>,
-        policy: &RetryPolicy,
-        caller: &'static Location<'static>,
+        log: &Log<'_>,
     ) -> Result<T, RetryError<E>>
     where
         C: Classify<E>,
         N: Notify<E>,
         S: Sleep,
     {
-        let report = Report { policy, caller, observer: &self.observer };
+        let report = Report { log: *log, observer: &self.observer };
         let mut progress = Progress::new(start);
+        let mut run = log.policy.backoff.run(1);
         loop {
-            let delay = match progress.after_failure(&error, &mut self.classify, report) {
-                Ok(delay) => delay,
+            let wait = match progress.after_failure(&error, &mut self.classify, &mut run, report) {
+                Ok(wait) => wait,
                 Err(reason) => return Err(progress.gave_up(error, reason)),
             };
-            self.notify.retry(&progress.event(policy, delay, &error));
+            let delay = log.policy.backoff.duration(wait);
+            self.notify.retry(&progress.event(log.policy, delay, &error));
             match self.sleeper.sleep(delay) {
-                SleepOutcome::Elapsed => progress.next_attempt(delay),
+                SleepOutcome::Elapsed => progress.next_attempt(wait),
                 SleepOutcome::Cancelled => {
                     return Err(progress.stopped(error, StopReason::Cancelled, report));
                 }
             }
             error = match operation() {
-                Some(Ok(value)) => {
+                Ok(Ok(value)) => {
                     progress.succeeded(report);
                     return Ok(value);
                 }
-                Some(Err(error)) => error,
-                None => return Err(progress.stopped(error, StopReason::SourceEnded, report)),
+                Ok(Err(error)) => error,
+                Err(_end) => return Err(progress.stopped(error, StopReason::SourceEnded, report)),
             };
         }
     }

@@ -112,6 +112,9 @@ fn delay_by_number_and_by_iteration_are_the_same() {
         Backoff::exponential().with_factor(f64::from(u32::MAX)),
         Backoff::exponential().with_max_delay(Duration::MAX),
         Backoff::linear().with_max_delay(Duration::MAX).with_increment(Duration::MAX),
+        Backoff::constant(Duration::MAX).with_max_delay(Duration::MAX),
+        Backoff::linear().with_increment(secs(61)),
+        Backoff::exponential().with_max_delay(Duration::ZERO),
         Backoff::custom(|retry| ms(u64::from(retry) * 7)),
     ];
     for backoff in backoffs {

@@ -132,6 +132,18 @@ fn r12_two_iterators_of_one_backoff_draw_differently_and_equal_seeds_draw_equall
 }
 
 #[test]
+fn r12_seeds_that_follow_each_other_draw_independently() {
+    // The correlation of neighbours: its standard error is 1 / √20,000; five of them are allowed.
+    let first = |seed| {
+        let backoff = Backoff::constant(secs(1)).with_jitter(Jitter::Full).with_seed(seed);
+        backoff.iter().next().expect("endless").as_secs_f64() - 0.5
+    };
+    let draws: Vec<f64> = (0..20_001).map(first).collect();
+    let correlation = draws.windows(2).map(|pair| pair[0] * pair[1]).sum::<f64>() / 20_000.0 * 12.0;
+    assert!(correlation.abs() < 0.036, "{correlation}");
+}
+
+#[test]
 fn r12_two_threads_draw_differently() {
     let run =
         || Backoff::exponential().with_jitter(Jitter::Full).iter().take(4).collect::<Vec<_>>();
