@@ -1,45 +1,86 @@
-//! Two processes forked from one draw different jitter, though a fork copies the parent's state.
+//! Processes forked from one draw different jitter, though a fork copies the parent's state.
 //!
 //! Without the test harness, whose threads a fork would not copy.
+
+mod common;
 
 #[cfg(unix)]
 fn main() {
     use std::io::{Read, Write, pipe};
+    use std::process::exit;
+    use std::time::Duration;
 
-    use nix::sys::wait::waitpid;
+    use common::uniform::{FRESH, assert_uniform, place};
+    use common::{Fail, play, secs};
+    use nix::sys::wait::{WaitStatus, waitpid};
     use nix::unistd::{ForkResult, fork};
-    use retry_ext::{Backoff, Jitter};
+    use retry_ext::{Backoff, Jitter, RetryPolicy};
 
-    fn draw() -> String {
-        let delays: Vec<_> =
-            Backoff::exponential().with_jitter(Jitter::Full).iter().take(4).collect();
-        format!("{delays:?}")
-    }
-
-    let mut seen = vec![draw()];
-    for _ in 0..4 {
+    /// What a new process, made by a fork of this one, says.
+    fn forked(work: impl FnOnce() -> String) -> String {
         let (mut reader, mut writer) = pipe().expect("a pipe");
         // SAFETY: this process has one thread, so the child may do whatever the parent may.
         match unsafe { fork() }.expect("a fork") {
             ForkResult::Child => {
-                writer.write_all(draw().as_bytes()).expect("the parent reads");
-                std::process::exit(0);
+                drop(reader);
+                writer.write_all(work().as_bytes()).expect("the parent reads");
+                exit(0);
             }
             ForkResult::Parent { child } => {
                 drop(writer);
-                let mut line = String::new();
-                reader.read_to_string(&mut line).expect("the child writes");
-                waitpid(child, None).expect("the child ends");
-                assert_eq!(line.split(", ").count(), 4, "the child drew: {line}");
-                seen.push(line);
+                let mut said = String::new();
+                reader.read_to_string(&mut said).expect("the child writes");
+                let end = waitpid(child, None).expect("the child ends");
+                assert_eq!(end, WaitStatus::Exited(child, 0), "it said: {said}");
+                said
             }
         }
     }
-    seen.push(draw());
-    for (place, line) in seen.iter().enumerate() {
-        assert!(!seen[..place].contains(line), "drawn twice: {line}");
+
+    /// A line for each jitter and each way to draw.
+    fn draw() -> String {
+        let lines = [Jitter::Full, Jitter::Equal, Jitter::Decorrelated].map(|jitter| {
+            let policy = RetryPolicy::new()
+                .with_max_attempts(4)
+                .with_initial_delay(secs(1))
+                .with_jitter(jitter)
+                .with_logging(false);
+            let delays: Vec<Duration> = policy.delays().collect();
+            let waits = play(policy, &[Fail(1)]).waits;
+            assert_eq!((delays.len(), waits.len()), (3, 3));
+            format!("{delays:?}\n{waits:?}\n")
+        });
+        lines.concat()
     }
-    println!("a parent and its four children drew different jitter");
+
+    // All children begin with the state that these first draws leave.
+    let mut seen = draw();
+    for _ in 0..4 {
+        seen += &forked(draw);
+    }
+    // A child that draws before and after its own child does, and one that does not.
+    seen += &forked(|| draw() + &forked(draw) + &draw());
+    seen += &forked(|| forked(draw));
+    seen += &draw();
+
+    let lines: Vec<&str> = seen.lines().collect();
+    assert_eq!(lines.len(), 6 * (1 + 4 + 3 + 1 + 1), "{seen}");
+    for (place, line) in lines.iter().enumerate() {
+        assert!(!lines[..place].contains(line), "drawn twice: {line}");
+    }
+
+    // Not only different, but spread out: the numbers of processes follow each other.
+    let first = || {
+        let backoff = Backoff::constant(secs(10)).with_jitter(Jitter::Full);
+        backoff.iter().next().expect("endless").as_nanos().to_string()
+    };
+    let places: Vec<f64> = (0..200)
+        .map(|_| forked(first).parse().expect("a number"))
+        .map(|nanos| place(Duration::from_nanos(nanos), Duration::ZERO, secs(10)))
+        .collect();
+    assert_uniform(&places, FRESH, "the first delays of 200 children");
+
+    println!("a parent, its children and grandchildren drew different jitter");
 }
 
 #[cfg(not(unix))]

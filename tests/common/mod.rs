@@ -1,16 +1,18 @@
 //! Scripted operations and a recording sleeper, for tests that count calls and waits.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
+pub mod uniform;
+
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use retry_ext::{IsTransient, RetryError, RetryEvent, RetryExt, RetryPolicy, StopReason};
 
-pub fn ms(millis: u64) -> Duration {
+pub const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-pub fn secs(secs: u64) -> Duration {
+pub const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
