@@ -303,7 +303,7 @@ fn draw(name: &str, picture: &Picture<'_>) -> Result<(), Box<dyn Error>> {
 async fn main() -> Result<(), Box<dyn Error>> {
     // Budgets place their slices by the first look at the clock, in real time: it comes before much
     // has passed, so that they fall alike in each run of this program.
-    RetryBudget::new().available();
+    let _ = RetryBudget::new().available();
     let started = std::time::Instant::now();
     let mut laboratory = Laboratory::new(options()?);
     std::fs::create_dir_all(FOLDER)?;

@@ -162,6 +162,7 @@ impl RetryBudget {
     /// }
     /// assert_eq!(BUDGET.available(), 2 + 2); // 10 × 0.2, and 2 for nothing
     /// ```
+    #[must_use]
     pub fn available(&self) -> u32 {
         let left = self.ledger.available(self.now(), |deposits| self.allowed(deposits));
         u32::try_from(left).unwrap_or(u32::MAX)

@@ -63,6 +63,7 @@ pub trait IsTransient {
     /// assert!(ErrorKind::TimedOut.is_transient());
     /// assert!(!ErrorKind::PermissionDenied.is_transient());
     /// ```
+    #[must_use]
     fn is_transient(&self) -> bool;
 
     /// A server's hint not to come back before this long, such as HTTP's `Retry-After` (RFC 9110,
@@ -79,6 +80,7 @@ pub trait IsTransient {
     ///
     /// assert_eq!(ErrorKind::TimedOut.retry_after(), None);
     /// ```
+    #[must_use]
     fn retry_after(&self) -> Option<Duration> {
         None
     }
