@@ -1,0 +1,9 @@
+//! A sleeper that answers what is no outcome of a wait.
+
+use retry_ext::{RetryExt, RetryPolicy};
+
+fn main() {
+    let _ = (|| std::fs::read("file"))
+        .sleep_with(|delay| delay.is_zero())
+        .retry_with(RetryPolicy::new());
+}

@@ -1,0 +1,7 @@
+//! The delays in the place of the policy.
+
+use retry_ext::{Backoff, RetryExt};
+
+fn main() {
+    let _ = (|| std::fs::read("file")).retry_with(Backoff::linear());
+}

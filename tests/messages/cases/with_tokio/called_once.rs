@@ -1,0 +1,12 @@
+//! A closure that gives away what it has captured, and so can be called once only.
+
+use retry_ext::{RetryExt, RetryPolicy};
+
+fn send(body: String) -> std::io::Result<usize> {
+    Ok(body.len())
+}
+
+fn main() {
+    let body = String::from("body");
+    let _ = (|| send(body)).retry_with(RetryPolicy::new());
+}

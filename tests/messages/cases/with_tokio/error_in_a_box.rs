@@ -1,0 +1,13 @@
+//! An error that could be anything.
+
+use std::error::Error;
+
+use retry_ext::{RetryExt, RetryPolicy};
+
+fn parse() -> Result<u8, Box<dyn Error>> {
+    Ok("7".parse()?)
+}
+
+fn main() {
+    let _ = parse.retry_with(RetryPolicy::new());
+}

@@ -1,0 +1,12 @@
+//! The same, where something stands before the verb.
+
+use retry_ext::{AsyncRetryExt, RetryPolicy};
+
+async fn parse() {
+    let _ = (async || "7".parse::<u8>())
+        .on_retry(|retry| eprintln!("{retry}"))
+        .retry_with(RetryPolicy::new())
+        .await;
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+//! An error type that does not say which of its errors are transient, in async code.
+
+use retry_ext::{AsyncRetryExt, RetryPolicy};
+
+async fn parse() {
+    let _ = (async || "7".parse::<u8>()).retry_with(RetryPolicy::new()).await;
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+//! A policy that would never call.
+
+use retry_ext::RetryPolicy;
+
+const NEVER: RetryPolicy = RetryPolicy::new().with_max_attempts(0);
+
+fn main() {
+    let _ = NEVER;
+}

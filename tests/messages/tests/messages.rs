@@ -1,0 +1,126 @@
+//! What the compiler says of common mistakes: word for word, and that it helps.
+//!
+//! ```sh
+//! cargo test -p compiler-messages -- --include-ignored
+//! cargo test -p compiler-messages --no-default-features -- --include-ignored
+//! ```
+//!
+//! The second is without the feature `tokio`. After a look at what has changed, `TRYBUILD=overwrite`
+//! before either accepts it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// Each mistake, and what a person must read to mend it. Where the bound is one of the standard
+/// library, such as `FnMut`, the words are the compiler's own.
+const MISTAKES: [(&str, &[&str]); 31] = [
+    ("with_tokio/absurd_budget", &["must be a number from 0 to 10"]),
+    ("with_tokio/answer_of_a_sleeper", &["`SleepOutcome` implements `From<ControlFlow<()>>`"]),
+    ("with_tokio/arguments", &["as FnOnce<()>>::Output = Result<_, _>`"]),
+    (
+        "with_tokio/backoff_for_a_policy",
+        &["`Borrow<RetryPolicy>` is not implemented for `Backoff`"],
+    ),
+    ("with_tokio/blanket_of_ones_own", &["only traits defined in the current crate"]),
+    ("with_tokio/blocking_sleeper", &["`()` is not a future"]),
+    ("with_tokio/blocking_verb_on_a_future", &["+ use retry_ext::AsyncRetryExt;"]),
+    (
+        "with_tokio/called_already",
+        &["method cannot be called on `Result<Vec<u8>, std::io::Error>`"],
+    ),
+    ("with_tokio/called_once", &["it moves the variable `body` out of its environment"]),
+    (
+        "with_tokio/dropped_setter",
+        &["a setter returns the changed one and leaves the old as it was"],
+    ),
+    ("with_tokio/error_in_a_box", &[RETRY_IF]),
+    ("with_tokio/error_of_a_chain", &[UNCLASSIFIED, RETRY_IF, IMPLEMENT]),
+    ("with_tokio/error_of_a_closure", &[UNCLASSIFIED, RETRY_IF, IMPLEMENT]),
+    ("with_tokio/error_of_a_loop", &[UNCLASSIFIED, "wrap it in a type of your own", IMPLEMENT]),
+    ("with_tokio/error_of_an_async_chain", &[UNCLASSIFIED, RETRY_IF, IMPLEMENT]),
+    ("with_tokio/error_of_an_async_closure", &[UNCLASSIFIED, RETRY_IF, IMPLEMENT]),
+    ("with_tokio/error_of_an_iterator", &[UNCLASSIFIED, RETRY_IF, IMPLEMENT]),
+    (
+        "with_tokio/forgotten_await",
+        &["nothing unless they are awaited", "nothing is taken from the source before `next`"],
+    ),
+    ("with_tokio/forgotten_return", &["as FnOnce<()>>::Output = Result<_, _>`"]),
+    ("with_tokio/forgotten_verb", &["nothing is called before `.retry_with(policy)`"]),
+    (
+        "with_tokio/lent_to_the_future",
+        &[
+            "captured variable cannot escape",
+            "does not implement `FnMut` because it captures state",
+        ],
+    ),
+    ("with_tokio/no_result", &["as FnOnce<()>>::Output = Result<_, _>`"]),
+    ("with_tokio/not_send", &["has type `Rc<i32>` which is not `Send`"]),
+    ("with_tokio/owned_by_the_future", &["it moves the variable `body` out of its environment"]),
+    ("with_tokio/question_mark", &["let _: Result<_, RetryError<E>> ="]),
+    ("with_tokio/shrinking_factor", &["must be a finite number of at least 1"]),
+    ("with_tokio/trait_not_in_scope", &["+ use retry_ext::RetryExt;"]),
+    ("with_tokio/verb_of_ones_own", &["wrap the `Job` in a closure with no arguments"]),
+    ("with_tokio/zero_attempts", &["must be at least 1: it counts every call, the first included"]),
+    ("without_tokio/no_sleeper", &[FEATURE, SLEEPER]),
+    ("without_tokio/no_sleeper_in_a_chain", &[FEATURE, SLEEPER]),
+];
+
+const UNCLASSIFIED: &str = "`ParseIntError` does not say which of its errors are transient";
+const RETRY_IF: &str = "put `.retry_if(|error| ..)` before `.retry_with(policy)`";
+const IMPLEMENT: &str = "`impl retry_ext::IsTransient for ParseIntError { fn is_transient(&self)";
+const FEATURE: &str = "enable the feature `tokio` of `retry-ext`";
+const SLEEPER: &str = "put `.sleep_with(|delay| ..)`, with a future of your runtime's timer";
+
+fn cases() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("cases")
+}
+
+fn message(case: &str) -> String {
+    let file = cases().join(case).with_extension("stderr");
+    fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+#[test]
+fn every_message_says_what_is_wrong_or_what_to_do() {
+    for (case, words) in MISTAKES {
+        let message = message(case);
+        for words in words {
+            assert!(message.contains(words), "{case} does not say: {words}\n{message}");
+        }
+    }
+}
+
+#[test]
+fn no_mistake_is_left_out() {
+    let files = ["with_tokio", "without_tokio"].into_iter().flat_map(|folder| {
+        let files = fs::read_dir(cases().join(folder)).expect("a folder of cases");
+        files.map(move |file| format!("{folder}/{}", file.expect("a file").file_name().display()))
+    });
+    let files: BTreeSet<String> = files.collect();
+    let expected = MISTAKES
+        .iter()
+        .flat_map(|(case, _)| ["rs", "stderr"].map(|kind| format!("{case}.{kind}")))
+        .collect();
+    assert_eq!(files, expected);
+}
+
+#[test]
+fn no_message_tells_where_it_was_made() {
+    for (case, _) in MISTAKES {
+        let message = message(case);
+        let mut words = message.split(|c: char| c.is_whitespace() || "`'\"({@".contains(c));
+        let path = words.find(|word| {
+            let name = word.strip_prefix('/').unwrap_or_default();
+            name.starts_with(|c: char| c.is_alphanumeric()) || word.contains(":\\")
+        });
+        assert_eq!(path, None, "{case}");
+    }
+}
+
+#[test]
+#[ignore = "compares with the words of one compiler, rustc 1.95"]
+fn the_compiler_says_it_word_for_word() {
+    let folder = if cfg!(feature = "tokio") { "with_tokio" } else { "without_tokio" };
+    trybuild::TestCases::new().compile_fail(format!("cases/{folder}/*.rs"));
+}
