@@ -1,63 +1,278 @@
-//! The public surface: every type can be named, and is `Send`, `Sync` and `Unpin` where it should be.
+//! The public surface: every type can be named, and has the auto traits that it should have, and no
+//! others.
 
+mod common;
+
+use std::error::Error;
+use std::fmt::Debug;
+use std::future::{Future, Ready, ready};
+use std::hash::Hash;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
+use std::vec::IntoIter;
 
+use common::{ScriptError, Succeed};
 use retry_ext::{
-    Backoff, ConfigError, IsTransient, Items, Jitter, Observation, Retry, RetryBudget, RetryConfig,
-    RetryContext, RetryError, RetryEvent, RetryExt, RetryItems, RetryIter, RetryPolicy,
-    RetrySnapshot, RetryStats, SleepOutcome, StopReason,
+    AsyncRetry, AsyncRetryExt, Backoff, ConfigError, IsTransient, Items, Jitter, Observation,
+    Observer, Retry, RetryBudget, RetryConfig, RetryContext, RetryError, RetryEvent, RetryExt,
+    RetryFuture, RetryItems, RetryIter, RetryIteratorExt, RetryPolicy, RetrySnapshot, RetryStats,
+    SleepOutcome, StopReason,
 };
 
-fn plain<T: Send + Sync + Unpin + std::fmt::Debug>() {}
-fn value<T: Copy + Send + Sync + Unpin + 'static>() {}
+/// Whether a type has a trait: a constant of the type itself goes before that of a trait, and is there
+/// only where its bound holds.
+macro_rules! has {
+    ($type:ty: $trait:path) => {{
+        #[allow(dead_code, reason = "which of the two constants is used depends on the type")]
+        const fn answer() -> bool {
+            struct Probe<T>(T);
+            trait Otherwise {
+                const HAS: bool = false;
+            }
+            impl<T> Otherwise for Probe<T> {}
+            impl<T: $trait> Probe<T> {
+                const HAS: bool = true;
+            }
+            Probe::<$type>::HAS
+        }
+        answer()
+    }};
+}
+
+/// The auto traits of a type.
+macro_rules! auto_traits {
+    ($type:ty) => {
+        [
+            ("Send", has!($type: Send)),
+            ("Sync", has!($type: Sync)),
+            ("Unpin", has!($type: Unpin)),
+            ("UnwindSafe", has!($type: UnwindSafe)),
+            ("RefUnwindSafe", has!($type: RefUnwindSafe)),
+        ]
+        .into_iter()
+        .filter_map(|(name, has)| has.then_some(name))
+        .collect::<Vec<_>>()
+        .join(" ")
+    };
+}
+
+const ALL: &str = "Send Sync Unpin UnwindSafe RefUnwindSafe";
+
+/// What stays on its thread, in the place of any part.
+type Local = Rc<u8>;
+/// What has such a part.
+const LOCAL: &str = "Unpin UnwindSafe RefUnwindSafe";
 
 #[test]
-fn values_are_copy_send_and_sync() {
-    value::<Backoff>();
-    value::<Jitter>();
-    value::<RetryPolicy>();
-    value::<SleepOutcome>();
-    value::<StopReason>();
-    plain::<Backoff>();
-    plain::<Jitter>();
-    plain::<RetryIter>();
-    plain::<RetryPolicy>();
-    plain::<RetryError<String>>();
-    plain::<RetryEvent<'_, String>>();
-    plain::<Retry<fn() -> Result<u8, String>, u8, String>>();
-    plain::<SleepOutcome>();
-    plain::<ConfigError>();
-    plain::<RetryBudget>();
-    plain::<RetryStats>();
-    value::<RetrySnapshot>();
-    plain::<Observation>();
-    plain::<RetryConfig>();
-    plain::<RetryContext>();
-    plain::<RetryItems<std::vec::IntoIter<Result<u8, String>>, u8, String, RetryPolicy>>();
-    plain::<Items<std::vec::IntoIter<Result<u8, String>>>>();
-    plain::<StopReason>();
+fn values_and_what_is_shared_have_every_auto_trait() {
+    assert_eq!(auto_traits!(Backoff), ALL);
+    assert_eq!(auto_traits!(Jitter), ALL);
+    assert_eq!(auto_traits!(RetryIter), ALL);
+    assert_eq!(auto_traits!(RetryPolicy), ALL);
+    assert_eq!(auto_traits!(RetryBudget), ALL);
+    assert_eq!(auto_traits!(RetryStats), ALL);
+    assert_eq!(auto_traits!(RetrySnapshot), ALL);
+    assert_eq!(auto_traits!(RetryConfig), ALL);
+    assert_eq!(auto_traits!(ConfigError), ALL);
+    assert_eq!(auto_traits!(Observation), ALL);
+    assert_eq!(auto_traits!(SleepOutcome), ALL);
+    assert_eq!(auto_traits!(StopReason), ALL);
 }
 
 #[test]
-fn a_chain_is_send_even_where_its_value_and_error_are_not() {
-    fn is_send<T: Send>(_: &T) {}
-    type Hook = fn(&RetryEvent<'_, Rc<u8>>);
-    type Chain = Retry<
-        fn() -> Result<Rc<u8>, Rc<u8>>,
-        Rc<u8>,
-        Rc<u8>,
-        fn(&Rc<u8>) -> bool,
-        Hook,
-        fn(Duration),
-    >;
-    let chain: Chain = ((|| Ok(Rc::new(1))) as fn() -> Result<Rc<u8>, Rc<u8>>)
-        .retry_if((|_| true) as fn(&Rc<u8>) -> bool)
-        .on_retry((|_| ()) as Hook)
-        .sleep_with((|_| ()) as fn(Duration));
-    is_send(&chain);
-    assert_eq!(format!("{chain:?}"), "Retry { .. }");
-    assert_eq!(*chain.retry_with(RetryPolicy::new()).expect("it succeeds"), 1);
+fn a_context_goes_to_other_threads_but_its_observer_may_have_seen_a_panic() {
+    assert_eq!(auto_traits!(RetryContext), "Send Sync Unpin");
+}
+
+#[test]
+fn errors_and_events_are_what_their_error_is() {
+    assert_eq!(auto_traits!(RetryError<u8>), ALL);
+    assert_eq!(auto_traits!(RetryError<Local>), LOCAL);
+    assert_eq!(auto_traits!(RetryEvent<'static, u8>), ALL);
+    assert_eq!(auto_traits!(RetryEvent<'static, Local>), LOCAL);
+}
+
+#[test]
+fn a_chain_is_what_its_parts_are_and_not_what_it_yields() {
+    assert_eq!(auto_traits!(Items<u8>), ALL);
+    assert_eq!(auto_traits!(Items<Local>), LOCAL);
+
+    assert_eq!(auto_traits!(Retry<u8, Local, Local>), ALL);
+    assert_eq!(auto_traits!(Retry<Local, u8, u8>), LOCAL);
+    assert_eq!(auto_traits!(Retry<u8, u8, u8, Local>), LOCAL);
+    assert_eq!(auto_traits!(Retry<u8, u8, u8, (), Local>), LOCAL);
+    assert_eq!(auto_traits!(Retry<u8, u8, u8, (), (), Local>), LOCAL);
+    assert_eq!(auto_traits!(Retry<u8, u8, u8, (), (), (), Local>), LOCAL);
+
+    assert_eq!(auto_traits!(AsyncRetry<u8, Local, Local, Local>), ALL);
+    assert_eq!(auto_traits!(AsyncRetry<Local, u8, u8, u8>), LOCAL);
+    assert_eq!(auto_traits!(AsyncRetry<u8, u8, u8, u8, Local>), LOCAL);
+    assert_eq!(auto_traits!(AsyncRetry<u8, u8, u8, u8, (), Local>), LOCAL);
+    assert_eq!(auto_traits!(AsyncRetry<u8, u8, u8, u8, (), (), Local>), LOCAL);
+    assert_eq!(auto_traits!(AsyncRetry<u8, u8, u8, u8, (), (), (), Local>), LOCAL);
+}
+
+#[test]
+fn items_are_what_their_source_policy_and_hooks_are() {
+    assert_eq!(auto_traits!(RetryItems<u8, Local, Local, u8>), ALL);
+    assert_eq!(auto_traits!(RetryItems<Local, u8, u8, u8>), LOCAL);
+    assert_eq!(auto_traits!(RetryItems<u8, u8, u8, Local>), LOCAL);
+    assert_eq!(auto_traits!(RetryItems<u8, u8, u8, u8, Local>), LOCAL);
+    assert_eq!(auto_traits!(RetryItems<u8, u8, u8, u8, (), Local>), LOCAL);
+    assert_eq!(auto_traits!(RetryItems<u8, u8, u8, u8, (), (), Local>), LOCAL);
+    assert_eq!(auto_traits!(RetryItems<u8, u8, u8, u8, (), (), (), Local>), LOCAL);
+}
+
+#[test]
+fn r13_a_future_is_send_where_operation_error_and_hooks_are() {
+    type Timer = fn(Duration) -> Ready<()>;
+    type LocalTimer = Box<dyn FnMut(Duration) -> Ready<()>>;
+    type TimerOfLocals = fn(Duration) -> Pin<Box<dyn Future<Output = ()>>>;
+
+    assert_eq!(auto_traits!(RetryFuture<u8, u8, Local, u8, u8, (), (), Timer, ()>), ALL);
+    assert_eq!(auto_traits!(RetryFuture<Local, u8, u8, u8, u8, (), (), Timer, ()>), LOCAL);
+    assert_eq!(auto_traits!(RetryFuture<u8, Local, u8, u8, u8, (), (), Timer, ()>), LOCAL);
+    assert_eq!(auto_traits!(RetryFuture<u8, u8, u8, Local, u8, (), (), Timer, ()>), LOCAL);
+    assert_eq!(auto_traits!(RetryFuture<u8, u8, u8, u8, Local, (), (), Timer, ()>), LOCAL);
+    assert_eq!(auto_traits!(RetryFuture<u8, u8, u8, u8, u8, Local, (), Timer, ()>), LOCAL);
+    assert_eq!(auto_traits!(RetryFuture<u8, u8, u8, u8, u8, (), Local, Timer, ()>), LOCAL);
+    assert_eq!(auto_traits!(RetryFuture<u8, u8, u8, u8, u8, (), (), LocalTimer, ()>), "Unpin");
+    assert_eq!(auto_traits!(RetryFuture<u8, u8, u8, u8, u8, (), (), TimerOfLocals, ()>), "Unpin");
+    assert_eq!(auto_traits!(RetryFuture<u8, u8, u8, u8, u8, (), (), Timer, Local>), LOCAL);
+}
+
+#[test]
+fn a_future_on_the_timer_of_tokio_is_pinned_and_keeps_no_error() {
+    assert_eq!(auto_traits!(RetryFuture<u8, u8, u8, Local, u8, (), (), (), ()>), "Send Sync");
+}
+
+struct Opaque;
+
+#[test]
+fn everything_is_debug_and_values_are_copy() {
+    assert!(has!(Backoff: Copy) && has!(Backoff: Debug));
+    assert!(has!(Jitter: Copy) && has!(Jitter: Debug) && has!(Jitter: Hash));
+    assert!(has!(RetryPolicy: Copy) && has!(RetryPolicy: Debug));
+    assert!(has!(RetryConfig: Copy) && has!(RetryConfig: Debug));
+    assert!(has!(RetrySnapshot: Copy) && has!(RetrySnapshot: Debug));
+    assert!(has!(SleepOutcome: Copy) && has!(SleepOutcome: Debug) && has!(SleepOutcome: Hash));
+    assert!(has!(StopReason: Copy) && has!(StopReason: Debug) && has!(StopReason: Hash));
+    assert!(has!(RetryIter: Clone) && has!(RetryIter: Debug));
+    assert!(has!(Observation: Clone) && has!(Observation: Debug));
+    assert!(has!(ConfigError: Clone) && has!(ConfigError: Debug) && has!(ConfigError: Error));
+    assert!(has!(RetryError<Failed>: Clone) && has!(RetryError<Failed>: Error));
+    assert!(has!(RetryBudget: Debug) && has!(RetryStats: Debug) && has!(RetryContext: Debug));
+    assert!(has!(RetryEvent<'static, Failed>: Debug) && has!(Items<Source>: Debug));
+    // Also where their parts are not.
+    assert!(has!(Retry<Opaque, Opaque, Opaque, Opaque, Opaque, Opaque, Opaque>: Debug));
+    assert!(has!(AsyncRetry<Opaque, Opaque, Opaque, Opaque, Opaque, Opaque, Opaque>: Debug));
+    assert!(has!(RetryItems<Opaque, Opaque, Opaque, Opaque, Opaque, Opaque, Opaque>: Debug));
+    assert!(
+        has!(RetryFuture<Opaque, Opaque, Opaque, Opaque, Opaque, Opaque, Opaque, (), Opaque>: Debug)
+    );
+}
+
+type Failed = ScriptError;
+type Read = fn() -> Result<u8, Failed>;
+type Source = IntoIter<Result<u8, Failed>>;
+type Reading = Ready<Result<u8, Failed>>;
+type Hook = fn(&RetryEvent<'_, Failed>);
+type Sleeper = fn(Duration) -> SleepOutcome;
+type Timer = fn(Duration) -> Ready<SleepOutcome>;
+
+fn read() -> Result<u8, Failed> {
+    Succeed.play().map(|()| 7)
+}
+
+/// A part of somebody's program that keeps one of each, by name.
+#[expect(clippy::type_complexity, reason = "the names are what is tested")]
+struct Keeper {
+    chain: Retry<Read, u8, Failed, fn(&Failed) -> bool, Hook, Sleeper, &'static RetryStats>,
+    chain_of_items: Retry<Items<Source>, u8, Failed, (), Hook>,
+    items: RetryItems<Source, u8, Failed, &'static RetryPolicy>,
+    async_chain: AsyncRetry<fn() -> Reading, Reading, u8, Failed, (), Hook, Timer>,
+    future: RetryFuture<fn() -> Reading, Reading, u8, Failed, RetryPolicy, (), Hook, Timer, ()>,
+    on_tokio: Pin<
+        Box<
+            RetryFuture<fn() -> Reading, Reading, u8, Failed, &'static RetryPolicy, (), (), (), ()>,
+        >,
+    >,
+    context: RetryContext,
+    delays: RetryIter,
+}
+
+#[test]
+fn every_type_can_be_a_field_by_its_name() {
+    static POLICY: RetryPolicy = RetryPolicy::new();
+    static STATS: RetryStats = RetryStats::new();
+
+    let make: fn() -> Reading = || ready(read());
+    let hook: Hook = |_| ();
+    let keeper = Keeper {
+        chain: (read as Read)
+            .retry_if((|_| true) as fn(&Failed) -> bool)
+            .on_retry(hook)
+            .sleep_with((|_| SleepOutcome::Elapsed) as Sleeper)
+            .observe(&STATS),
+        chain_of_items: vec![read()].into_iter().on_retry(hook),
+        items: vec![read()].into_iter().retry_with(&POLICY),
+        async_chain: make.on_retry(hook).sleep_with(|_| ready(SleepOutcome::Elapsed)),
+        future: make
+            .on_retry(hook)
+            .sleep_with((|_| ready(SleepOutcome::Elapsed)) as Timer)
+            .retry_with(POLICY),
+        on_tokio: Box::pin(make.retry_with(&POLICY)),
+        context: POLICY.start(),
+        delays: POLICY.delays(),
+    };
+
+    assert_eq!(format!("{:?}", keeper.chain), "Retry { .. }");
+
+    let Keeper { mut context, mut future, mut on_tokio, .. } = keeper;
+    assert_eq!(keeper.chain.retry_with(POLICY), Ok(7));
+    assert!(keeper.chain_of_items.retry_with(POLICY).chain(keeper.items).eq([Ok(7), Ok(7)]));
+    let mut waiting = keeper.async_chain.retry_with(POLICY);
+    let mut cx = TaskContext::from_waker(Waker::noop());
+    assert_eq!(Pin::new(&mut waiting).poll(&mut cx), Poll::Ready(Ok(7)));
+    assert_eq!(Pin::new(&mut future).poll(&mut cx), Poll::Ready(Ok(7)));
+    assert_eq!(on_tokio.as_mut().poll(&mut cx), Poll::Ready(Ok(7)));
+    assert_eq!(context.delay_after(&Failed::Permanent), Err(StopReason::Permanent));
+    assert_eq!(keeper.delays.count(), 2);
+}
+
+#[test]
+fn the_traits_of_the_verb_can_be_bounds() {
+    fn call(operation: impl RetryExt<u8, Failed>) -> Result<u8, RetryError<Failed>> {
+        operation.retry_with(RetryPolicy::new())
+    }
+    fn start(
+        operation: impl AsyncRetryExt<Reading, u8, Failed>,
+    ) -> impl Future<Output = Result<u8, RetryError<Failed>>> {
+        operation.retry_with(RetryPolicy::new())
+    }
+    fn items(
+        source: impl RetryIteratorExt<u8, Failed>,
+    ) -> impl Iterator<Item = Result<u8, RetryError<Failed>>> {
+        source.retry_with(RetryPolicy::new())
+    }
+
+    assert_eq!(call(read), Ok(7));
+    let polled = pin!(start(|| ready(read()))).poll(&mut TaskContext::from_waker(Waker::noop()));
+    assert_eq!(polled, Poll::Ready(Ok(7)));
+    assert!(items([read()].into_iter()).eq([Ok(7)]));
+}
+
+#[test]
+fn observers_can_be_trait_objects() {
+    let stats = RetryStats::new();
+    let observers: [&dyn Observer; 2] = [&stats, &()];
+    for observer in observers {
+        assert_eq!(read.observe(observer).retry_with(RetryPolicy::new()), Ok(7));
+    }
+    assert_eq!(stats.snapshot().succeeded_at_first, 1);
 }
 
 #[test]
