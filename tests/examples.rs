@@ -21,7 +21,7 @@ fn run_with(example: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Ou
         }
     }
     command
-        .args(["run", "--quiet", "--example", example, "--"])
+        .args(["run", "--quiet", "--all-features", "--example", example, "--"])
         .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env_remove("RUST_LOG")
