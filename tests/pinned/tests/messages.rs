@@ -1,8 +1,8 @@
 //! What the compiler says of common mistakes: word for word, and that it helps.
 //!
 //! ```sh
-//! cargo test -p compiler-messages -- --include-ignored
-//! cargo test -p compiler-messages --no-default-features -- --include-ignored
+//! cargo test -p pinned --test messages -- --include-ignored
+//! cargo test -p pinned --test messages --no-default-features -- --include-ignored
 //! ```
 //!
 //! The second is without the feature `tokio`. After a look at what has changed, `TRYBUILD=overwrite`

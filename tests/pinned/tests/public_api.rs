@@ -1,0 +1,54 @@
+//! The public API is the one in `docs/public-api.txt`: names, signatures, and which type has which auto
+//! trait on what condition.
+//!
+//! ```sh
+//! cargo test -p pinned --test public_api -- --ignored
+//! ```
+//!
+//! After a look at what has changed, `LISTING=overwrite` before it accepts that.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use std::{env, fs};
+
+/// Traits of the compiler's own, which nobody can name in stable Rust.
+const UNSTABLE: [&str; 3] = ["Freeze", "StructuralPartialEq", "UnsafeUnpin"];
+
+#[test]
+#[ignore = "reads the JSON of one rustdoc, 1.95"]
+fn the_public_api_is_the_one_that_is_listed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rustdoc");
+    // Rustdoc's JSON is not stable, so a stable one must be allowed to write it.
+    let status = Command::new(env!("CARGO"))
+        .args(["rustdoc", "--quiet", "--package", "retry-ext", "--lib", "--all-features"])
+        .arg("--target-dir")
+        .arg(&target)
+        .args(["--", "-Z", "unstable-options", "--output-format", "json"])
+        .env("RUSTC_BOOTSTRAP", "1")
+        .current_dir(&root)
+        .status()
+        .expect("cargo runs");
+    assert!(status.success(), "{status}");
+
+    let api = public_api::Builder::from_rustdoc_json(target.join("doc/retry_ext.json"))
+        .omit_blanket_impls(true)
+        .build()
+        .expect("the JSON is of the version that public-api reads");
+    let is_of_interest =
+        |line: &&str| !UNSTABLE.iter().any(|name| line.contains(&format!("marker::{name} for")));
+    let api: String =
+        api.to_string().lines().filter(is_of_interest).flat_map(|line| [line, "\n"]).collect();
+
+    let file = root.join("docs/public-api.txt");
+    if env::var_os("LISTING").is_some_and(|value| value == "overwrite") {
+        fs::write(&file, &api).expect("the listing is written");
+    }
+    let listed = fs::read_to_string(&file).expect("there is a listing");
+    let (now, before): (BTreeSet<_>, BTreeSet<_>) =
+        (api.lines().collect(), listed.lines().collect());
+    let (new, gone): (Vec<_>, Vec<_>) =
+        (now.difference(&before).collect(), before.difference(&now).collect());
+    assert!(api == listed, "not in the listing: {new:#?}\nno longer there: {gone:#?}");
+}
