@@ -191,9 +191,9 @@ fn decorrelated_takes_the_first_delay_of_a_custom_backoff_for_the_initial_one() 
     assert_random(&places, FIXED, "custom");
 }
 
-/// As many whole numbers of nanoseconds as decorrelated jitter of 2 ns draws first.
 #[test]
 fn r04_the_first_decorrelated_delays_of_small_ranges_are_equally_likely() {
+    // From 2 ns to three times that.
     let mut cells = [0; 5];
     let backoff = around(nanos(2), Jitter::Decorrelated);
     for seed in 0..10_000 {
@@ -273,7 +273,9 @@ fn assert_waits(
     range: impl Fn(usize, Option<Duration>) -> Range,
 ) {
     let mut places = [const { Vec::new() }; 3];
+    let mut jitter = Jitter::None;
     for policy in runs {
+        jitter = policy.jitter();
         let mut before = None;
         let waits = play(policy, script).waits;
         assert_eq!(waits.len(), places.len());
@@ -282,12 +284,13 @@ fn assert_waits(
             places[retry].push(place(wait, low, high));
         }
     }
+    let what = |retry| format!("{jitter:?}, {script:?}, wait {}", retry + 1);
     for (retry, places) in places.iter().enumerate() {
-        assert_uniform(places, level, &format!("{script:?}, wait {}", retry + 1));
+        assert_uniform(places, level, &what(retry));
     }
     for (retry, two) in places.windows(2).enumerate() {
         let pairs = zip(&two[0], &two[1]).map(|(&one, &other)| (one, other));
-        assert_independent(pairs, level, &format!("{script:?}, wait {} and the next", retry + 1));
+        assert_independent(pairs, level, &format!("{} and the next", what(retry)));
     }
 }
 
