@@ -216,7 +216,6 @@ const SEEDS: [Seeds; 4] = [
 ];
 
 #[test]
-#[ignore = "fails until a draw mixes its seed before use"]
 fn r12_seeds_with_something_in_common_draw_unrelated_delays() {
     for jitter in JITTERS {
         let (low, high) = range(jitter, secs(10), secs(10), None);
@@ -231,7 +230,6 @@ fn r12_seeds_with_something_in_common_draw_unrelated_delays() {
 }
 
 #[test]
-#[ignore = "fails until a draw mixes its seed before use"]
 fn r12_no_seed_draws_what_another_draws_at_another_retry() {
     for (how, seed) in SEEDS {
         let backoff = around(nanos(1 << 63), Jitter::Full).with_max_delay(Duration::MAX);
