@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use common::{ScriptError, ms, secs};
+use common::{ScriptError, ms, poll_to_end, secs};
 // Both traits of the verb are in scope: the compiler tells them apart.
 use retry_ext::{AsyncRetryExt, Jitter, RetryError, RetryExt, RetryPolicy, StopReason};
 
@@ -20,18 +20,6 @@ static POLICY: RetryPolicy = RetryPolicy::new();
 
 fn transient() -> ScriptError {
     ScriptError::Transient(1)
-}
-
-/// Polls without any runtime, as often as the future asks for it.
-fn poll_to_end<F: Future>(future: F) -> (F::Output, u32) {
-    let mut future = pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
-    for polls in 1.. {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return (output, polls);
-        }
-    }
-    unreachable!("the range is longer than any test");
 }
 
 #[test]

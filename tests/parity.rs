@@ -2,124 +2,11 @@
 
 mod common;
 
-use std::cell::{Cell, RefCell};
-use std::future::{Future, ready};
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use common::{Break, Busy, Fail, Heard, ScriptError, Step, Succeed, ms, play, secs};
-use retry_ext::{
-    AsyncRetryExt, Backoff, Jitter, RetryError, RetryIteratorExt, RetryPolicy, StopReason,
-};
-
-/// What could be seen of a retry from outside, in a form that every driver can give.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
-    calls: u32,
-    waits: Vec<Duration>,
-    heard: Vec<Heard>,
-    end: Result<(), Stop>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stop {
-    error: ScriptError,
-    attempts: u32,
-    waited: Duration,
-    reason: StopReason,
-}
-
-impl From<RetryError<ScriptError>> for Stop {
-    fn from(stopped: RetryError<ScriptError>) -> Self {
-        let (attempts, waited, reason) = (stopped.attempts(), stopped.waited(), stopped.reason());
-        Self { error: stopped.into_error(), attempts, waited, reason }
-    }
-}
-
-type Driver = fn(RetryPolicy, &[Step]) -> Seen;
-
-const DRIVERS: [(&str, Driver); 4] =
-    [("closure", by_closure), ("loop", by_loop), ("iterator", by_iterator), ("future", by_future)];
-
-fn by_closure(policy: RetryPolicy, script: &[Step]) -> Seen {
-    let trace = play(policy, script);
-    let end = trace.result.map_err(Stop::from);
-    Seen { calls: trace.calls, waits: trace.waits, heard: trace.heard, end }
-}
-
-fn by_loop(policy: RetryPolicy, script: &[Step]) -> Seen {
-    let mut seen = Seen { calls: 0, waits: Vec::new(), heard: Vec::new(), end: Ok(()) };
-    let mut retry = policy.start();
-    for step in endless(script) {
-        seen.calls += 1;
-        assert_eq!(retry.attempt(), seen.calls);
-        let Err(error) = step.play() else { break };
-        let (attempt, waited) = (retry.attempt(), retry.waited());
-        match retry.delay_after(&error) {
-            Ok(delay) => {
-                let (max_attempts, name) = (policy.max_attempts(), policy.name());
-                seen.heard.push(Heard { attempt, max_attempts, delay, waited, error, name });
-                seen.waits.push(delay);
-            }
-            Err(reason) => {
-                seen.end = Err(Stop { error, attempts: attempt, waited, reason });
-                break;
-            }
-        }
-    }
-    seen
-}
-
-fn by_iterator(policy: RetryPolicy, script: &[Step]) -> Seen {
-    let calls = Cell::new(0);
-    let waits = RefCell::new(Vec::new());
-    let heard = RefCell::new(Vec::new());
-    let end = endless(script)
-        .map(|step| {
-            calls.set(calls.get() + 1);
-            step.play()
-        })
-        .on_retry(|retry| {
-            heard.borrow_mut().push(Heard::from(retry));
-        })
-        .sleep_with(|delay| waits.borrow_mut().push(delay))
-        .retry_with(policy)
-        .next()
-        .expect("an endless source")
-        .map_err(Stop::from);
-    Seen { calls: calls.get(), waits: waits.into_inner(), heard: heard.into_inner(), end }
-}
-
-fn by_future(policy: RetryPolicy, script: &[Step]) -> Seen {
-    let calls = Cell::new(0);
-    let waits = RefCell::new(Vec::new());
-    let heard = RefCell::new(Vec::new());
-    let mut steps = endless(script);
-    let mut future = pin!(
-        (|| {
-            calls.set(calls.get() + 1);
-            ready(steps.next().expect("an endless script").play())
-        })
-        .on_retry(|retry| heard.borrow_mut().push(Heard::from(retry)))
-        .sleep_with(|delay| {
-            waits.borrow_mut().push(delay);
-            ready(())
-        })
-        .retry_with(policy)
-    );
-    let end = loop {
-        if let Poll::Ready(end) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            break end.map_err(Stop::from);
-        }
-    };
-    Seen { calls: calls.get(), waits: waits.take(), heard: heard.take(), end }
-}
-
-fn endless(script: &[Step]) -> impl Iterator<Item = Step> {
-    let last = script.last().copied().expect("a step");
-    script.iter().copied().chain(std::iter::repeat(last))
-}
+use common::drivers::{DRIVERS, Endless, Stop};
+use common::{Break, Busy, Fail, ScriptError, Step, Succeed, ms, secs};
+use retry_ext::{Backoff, Jitter, RetryPolicy, StopReason};
 
 fn scripts() -> Vec<Vec<Step>> {
     vec![
@@ -165,9 +52,9 @@ fn every_script_under_every_policy_looks_the_same_through_every_driver() {
     for policy in policies() {
         for script in scripts() {
             let (reference, drive) = DRIVERS[0];
-            let expected = drive(policy, &script);
+            let expected = drive(policy, &mut Endless::new(&script));
             for (name, drive) in &DRIVERS[1..] {
-                let seen = drive(policy, &script);
+                let seen = drive(policy, &mut Endless::new(&script));
                 assert_eq!(seen, expected, "{name} and {reference} under {policy:?} of {script:?}");
                 compared += 1;
             }
@@ -181,7 +68,7 @@ fn the_reference_itself_does_what_the_rules_say() {
     // So that parity is not the agreement of drivers that do nothing.
     let script = [Fail(1), Busy(secs(5)), Fail(2)];
     for (name, drive) in DRIVERS {
-        let seen = drive(RetryPolicy::new(), &script);
+        let seen = drive(RetryPolicy::new(), &mut Endless::new(&script));
         assert_eq!((seen.calls, &seen.waits), (3, &vec![secs(1), secs(5)]), "{name}");
         assert_eq!(seen.heard.len(), 2, "{name}");
         let stop = Stop {

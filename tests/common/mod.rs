@@ -1,12 +1,16 @@
 //! Scripted operations and a recording sleeper, for tests that count calls and waits.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
+pub mod drivers;
 pub mod uniform;
 
-use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use retry_ext::{IsTransient, RetryError, RetryEvent, RetryExt, RetryPolicy, StopReason};
+use drivers::{Endless, Seen, Watch};
+use retry_ext::{IsTransient, RetryError, RetryEvent, RetryPolicy, StopReason};
 
 pub const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -109,24 +113,26 @@ impl Trace {
 
 /// Plays the script through the closure's verb; the last step repeats for ever. No real waiting.
 pub fn play(policy: RetryPolicy, script: &[Step]) -> Trace {
-    let calls = Cell::new(0);
-    let waits = RefCell::new(Vec::new());
-    let mut heard = Vec::new();
-    let mut steps = script.iter().chain(std::iter::repeat(script.last().expect("a step")));
-    let result = (|| {
-        calls.set(calls.get() + 1);
-        steps.next().expect("the last step repeats").play()
-    })
-    .on_retry(|retry| {
-        assert_eq!(waits.borrow().len() + 1, retry.attempt as usize, "heard before its wait");
-        heard.push(Heard::from(retry));
-    })
-    .sleep_with(|delay| waits.borrow_mut().push(delay))
-    .retry_with(policy);
-    Trace { calls: calls.get(), waits: waits.into_inner(), heard, result }
+    let mut world = Endless::new(script);
+    let watch = Watch::over(&mut world);
+    let result = drivers::verb(&watch, policy);
+    let Seen { calls, waits, heard, .. } = watch.take();
+    Trace { calls, waits, heard, result }
 }
 
 /// Fails with transient errors numbered 1, 2, 3 …, `times` times, and then succeeds.
 pub fn failing(times: u32) -> Vec<Step> {
     (1..=times).map(Fail).chain([Succeed]).collect()
+}
+
+/// Polls without any runtime, as often as the future asks for it, and counts the polls.
+pub fn poll_to_end<F: Future>(future: F) -> (F::Output, u32) {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    for polls in 1.. {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return (output, polls);
+        }
+    }
+    unreachable!("the range is longer than any test");
 }
