@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 pub mod drivers;
+pub mod model;
 pub mod uniform;
 
 use std::future::Future;

@@ -1,0 +1,334 @@
+//! What the rules say will happen, computed without the crate, in nanoseconds of 128 bits.
+//!
+//! Where a delay is drawn or rounded, the rules allow a range; the model takes from it what was
+//! really waited, and all else follows.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use retry_ext::{Jitter, StopReason};
+
+use super::drivers::{Seen, Stop};
+use super::{Busy, Heard, ScriptError, Step};
+
+/// A policy in plain values.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub growth: Growth,
+    pub max_delay: Duration,
+    pub jitter: Jitter,
+    pub seed: Option<u64>,
+    pub max_attempts: u32,
+    pub max_elapsed: Option<Duration>,
+    pub name: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Growth {
+    Curve { first: Duration, factor: f64, increment: Duration },
+    Custom(Custom),
+}
+
+impl Growth {
+    pub fn first(self) -> Duration {
+        match self {
+            Self::Curve { first, .. } => first,
+            Self::Custom(custom) => custom.function()(1),
+        }
+    }
+}
+
+/// The functions that a user might give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Custom {
+    Zero,
+    Longest,
+    Rising,
+    Falling,
+    Alternating,
+}
+
+impl Custom {
+    pub const ALL: [Self; 5] =
+        [Self::Zero, Self::Longest, Self::Rising, Self::Falling, Self::Alternating];
+
+    pub fn function(self) -> fn(u32) -> Duration {
+        match self {
+            Self::Zero => |_| Duration::ZERO,
+            Self::Longest => |_| Duration::MAX,
+            Self::Rising => |retry| Duration::from_millis(250) * retry,
+            Self::Falling => |retry| Duration::from_secs(100) / retry,
+            Self::Alternating => |retry| Duration::from_secs(u64::from(retry % 2) * 3_600),
+        }
+    }
+}
+
+/// Time is kept in 64 bits of nanoseconds, 584 years, and what fills them stands for all that is
+/// longer: as a delay it is the cap, as a sum of waits it is told as the longest duration.
+const HELD: u128 = u64::MAX as u128;
+
+fn nanos(duration: Duration) -> u128 {
+    duration.as_nanos()
+}
+
+pub fn duration(nanos: u128) -> Duration {
+    let (secs, rest) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
+    match u64::try_from(secs) {
+        Ok(secs) => Duration::new(secs, u32::try_from(rest).expect("below a second")),
+        Err(_) => Duration::MAX,
+    }
+}
+
+/// A sum of waits, as it is told.
+fn told(waited: u128) -> Duration {
+    if waited >= HELD { Duration::MAX } else { duration(waited) }
+}
+
+impl Rules {
+    fn limit(&self) -> u128 {
+        nanos(self.max_delay).min(HELD)
+    }
+
+    /// From the arithmetic to what is waited.
+    fn delay(&self, nanos: u128) -> Duration {
+        if nanos >= self.limit() { self.max_delay } else { duration(nanos) }
+    }
+
+    /// The delay before this retry without jitter: a single value where the arithmetic is exact, as it
+    /// is with whole factors below 2³².
+    pub fn nominal(&self, retry: u32) -> RangeInclusive<Duration> {
+        let [low, high] = self.nominal_nanos(retry);
+        self.delay(low)..=self.delay(high)
+    }
+
+    fn nominal_nanos(&self, retry: u32) -> [u128; 2] {
+        let steps = retry - 1;
+        let nominal = match self.growth {
+            Growth::Custom(custom) => [nanos(custom.function()(retry)); 2],
+            Growth::Curve { first, factor, increment } => {
+                let (first, increment) = (nanos(first), nanos(increment));
+                match whole(factor) {
+                    Some(1) => [first + increment * u128::from(steps); 2],
+                    Some(factor) => [self.grown(first, factor, increment, steps); 2],
+                    // Capped first, as rounding may take the cap itself a little down.
+                    None => rounded(first.min(self.limit()), factor, increment, steps),
+                }
+            }
+        };
+        nominal.map(|nanos| nanos.min(self.limit()))
+    }
+
+    /// With a factor of 2 or more it is at rest, at the limit or at zero, after 65 steps.
+    fn grown(&self, first: u128, factor: u128, increment: u128, steps: u32) -> u128 {
+        (0..steps.min(65)).fold(first, |delay, _| {
+            if delay >= self.limit() { delay } else { delay * factor + increment }
+        })
+    }
+
+    /// What may be waited before this retry, after the wait before it and with this hint.
+    pub fn allowed(
+        &self,
+        retry: u32,
+        previous: Option<Duration>,
+        hint: Duration,
+    ) -> RangeInclusive<Duration> {
+        let (limit, hint) = (self.limit(), nanos(hint).min(self.limit()));
+        let nominal = self.nominal_nanos(retry);
+        let drawn = match self.jitter {
+            Jitter::None => nominal.map(|nominal| (nominal, nominal)),
+            Jitter::Full => nominal.map(|nominal| (0, nominal)),
+            Jitter::Equal => nominal.map(|nominal| (nominal / 2, nominal)),
+            Jitter::Decorrelated => {
+                let first = nanos(self.growth.first()).min(limit);
+                // At the cap the draws still differ.
+                let low = if first == limit { limit / 2 } else { first };
+                let high = 3 * previous.map_or(first, nanos);
+                [(low, high.min(limit).max(low)); 2]
+            }
+            other => unreachable!("{other:?} is not in the rules"),
+        };
+        // Below the hint, the whole range moves up to it.
+        let [(low, _), (_, high)] = drawn.map(|(low, high)| {
+            if low >= hint { (low, high) } else { (hint, (hint + (high - low)).min(limit)) }
+        });
+        self.delay(low)..=self.delay(high)
+    }
+
+    /// Whether a wait ends in time. The longest duration is no deadline: nothing is longer.
+    pub fn fits(&self, clock: Duration, waited: Duration, delay: Duration) -> bool {
+        let end = clock.max(waited).saturating_add(delay);
+        self.max_elapsed.is_none_or(|max_elapsed| end <= max_elapsed)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and small")]
+fn whole(factor: f64) -> Option<u128> {
+    (factor.fract() == 0.0 && factor < 4_294_967_296.0).then_some(factor as u128)
+}
+
+/// `first·fⁿ + increment·(1 + f + … + fⁿ⁻¹)` in floating point, and what it may be rounded to.
+///
+/// All terms are positive, so nothing cancels, and relative errors add up. With a unit u = 2⁻⁵³: a
+/// step by step computation does 2n roundings, one by repeated squaring amounts to 2n and 100 more,
+/// the closed form to 3 times the exponent (at most 45 where the result is below 2⁶⁴) and a few. Both
+/// sides together stay below 4n + 256 of them; half a nanosecond is for the rounding to whole ones.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "in the tolerance, positive, and far below 2^127"
+)]
+fn rounded(first: u128, factor: f64, increment: u128, steps: u32) -> [u128; 2] {
+    let (first, increment, n) = (first as f64, increment as f64, f64::from(steps));
+    let delay = if steps <= 1_000 {
+        (0..steps).fold(first, |delay, _| delay * factor + increment)
+    } else {
+        let grown = n * (factor - 1.0).ln_1p();
+        // Zero is not for ever zero times infinity.
+        let term = |start: f64, times: f64| if start == 0.0 { 0.0 } else { start * times };
+        term(first, grown.exp()) + term(increment, grown.exp_m1() / (factor - 1.0))
+    };
+    let delay = delay.min(1e38);
+    let tolerance = 0.5 + delay * (4.0 * n + 256.0) * (f64::EPSILON / 2.0);
+    [(delay - tolerance).ceil().max(0.0) as u128, (delay + tolerance).floor() as u128]
+}
+
+/// A budget whose window does not end.
+#[derive(Clone, Debug)]
+pub struct Purse {
+    /// The ratio of a success, in millionths.
+    pub ratio: u32,
+    pub min_retries: u32,
+    pub successes: u64,
+    pub spent: u64,
+}
+
+impl Purse {
+    pub fn granted_by(&self, successes: u64) -> u64 {
+        successes * u64::from(self.ratio) / 1_000_000 + u64::from(self.min_retries)
+    }
+
+    pub fn left(&self) -> u64 {
+        self.granted_by(self.successes) - self.spent
+    }
+
+    fn pay(&mut self) -> bool {
+        let pays = self.left() > 0;
+        self.spent += u64::from(pays);
+        pays
+    }
+}
+
+/// What the operation and the sleeper do.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// What each call does, and how long it takes.
+    pub steps: Vec<(Step, Duration)>,
+    /// What all further calls do; without it the source ends.
+    pub last: Option<Step>,
+    /// The wait that is cut short for good, from 0.
+    pub cancel: Option<usize>,
+    /// Whether the sleeper sleeps; otherwise no time passes in it.
+    pub sleeps: bool,
+}
+
+impl Scenario {
+    pub fn step(&self, call: usize) -> Option<Step> {
+        self.steps.get(call).map(|(step, _)| *step).or(self.last)
+    }
+}
+
+/// Goes through a scenario by the rules, one operation after the other.
+pub struct Model<'a> {
+    rules: &'a Rules,
+    scenario: &'a Scenario,
+    calls: usize,
+    waits: usize,
+}
+
+impl<'a> Model<'a> {
+    pub fn new(rules: &'a Rules, scenario: &'a Scenario) -> Self {
+        Self { rules, scenario, calls: 0, waits: 0 }
+    }
+
+    /// Whether there is something left to call.
+    pub fn has_ended(&self) -> bool {
+        self.scenario.step(self.calls).is_none()
+    }
+
+    /// What must be seen of the next operation. The clock was read at the end of each of its calls;
+    /// of what was really seen, only that counts on which the rules leave a choice.
+    pub fn predict(&mut self, clock: &[Duration], seen: &Seen, purse: Option<&mut Purse>) -> Seen {
+        let mut expected = Seen::NOTHING;
+        expected.end = self.run(clock, seen, purse, &mut expected);
+        expected
+    }
+
+    fn run(
+        &mut self,
+        clock: &[Duration],
+        seen: &Seen,
+        mut purse: Option<&mut Purse>,
+        expected: &mut Seen,
+    ) -> Result<(), Stop> {
+        let rules = self.rules;
+        let (mut waited, mut previous, mut last_error) = (0, None, None);
+        for attempt in 1.. {
+            let give_up = |error: &ScriptError, reason| {
+                Err(Stop { error: error.clone(), attempts: attempt, waited: told(waited), reason })
+            };
+            let Some(step) = self.scenario.step(self.calls) else {
+                return give_up(&last_error.expect("an item"), StopReason::SourceEnded);
+            };
+            (self.calls, expected.calls) = (self.calls + 1, attempt);
+            let Err(error) = step.play() else {
+                if let Some(purse) = purse {
+                    purse.successes += 1;
+                }
+                return Ok(());
+            };
+            if error == ScriptError::Permanent {
+                return give_up(&error, StopReason::Permanent);
+            }
+            if attempt == rules.max_attempts {
+                return give_up(&error, StopReason::AttemptsExhausted);
+            }
+            let hint = if let Busy(hint) = step { hint } else { Duration::ZERO };
+            if hint > rules.max_delay {
+                return give_up(&error, StopReason::RetryAfterTooLong);
+            }
+            let allowed = rules.allowed(attempt, previous, hint);
+            let (least, most) = (*allowed.start(), *allowed.end());
+            let clock = clock.get(expected.waits.len()).or(clock.last()).copied();
+            let fits = |delay| rules.fits(clock.unwrap_or_default(), told(waited), delay);
+            let delay = match seen.waits.get(expected.waits.len()) {
+                Some(delay) => (*delay).clamp(least, most),
+                // Nobody has seen this draw. One that may have been too long was, if that is told.
+                None if seen.reason() == Some(StopReason::DeadlineExceeded) => most,
+                None => least,
+            };
+            if !fits(delay) {
+                return give_up(&error, StopReason::DeadlineExceeded);
+            }
+            if purse.as_mut().is_some_and(|purse| !purse.pay()) {
+                return give_up(&error, StopReason::BudgetExhausted);
+            }
+            expected.heard.push(Heard {
+                attempt,
+                max_attempts: rules.max_attempts,
+                delay,
+                waited: told(waited),
+                error: error.clone(),
+                name: rules.name,
+            });
+            expected.waits.push(delay);
+            self.waits += 1;
+            if self.scenario.cancel == Some(self.waits - 1) {
+                return give_up(&error, StopReason::Cancelled);
+            }
+            waited += nanos(delay);
+            (previous, last_error) = (Some(delay), Some(error));
+        }
+        unreachable!("the attempts are fewer")
+    }
+}

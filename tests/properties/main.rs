@@ -1,0 +1,132 @@
+//! For any policy and any script, every driver does what a model of the rules says.
+//!
+//! `PROPTEST_CASES` sets how many cases each property is tried with.
+
+mod budgets;
+mod cases;
+mod census;
+#[path = "../common/mod.rs"]
+mod common;
+mod delays;
+mod runs;
+
+use std::sync::Once;
+use std::time::Duration;
+
+use common::drivers::{Driver, Seen, World, paused};
+use common::model::Scenario;
+use common::{ScriptError, poll_to_end, secs};
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, TestCaseResult, TestRunner};
+use retry_ext::{RetryBudget, RetryPolicy, SleepOutcome};
+use tokio::time::Instant;
+
+use cases::Case;
+
+/// Tries the law on many cases, and tells the simplest that it finds to break it.
+fn for_all<S: Strategy>(strategy: S, law: impl Fn(S::Value) -> TestCaseResult) {
+    write_every_record();
+    let mut runner = TestRunner::new(Config { source_file: Some(file!()), ..Config::default() });
+    if let Err(failure) = runner.run(&strategy, law) {
+        panic!("{failure}\n{runner}");
+    }
+}
+
+/// The numbers of any policy must also be fit for the log.
+fn write_every_record() {
+    struct Nowhere;
+    impl log::Log for Nowhere {
+        fn enabled(&self, _metadata: &log::Metadata<'_>) -> bool {
+            true
+        }
+        fn log(&self, record: &log::Record<'_>) {
+            assert!(!record.args().to_string().is_empty());
+        }
+        fn flush(&self) {}
+    }
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        log::set_logger(&Nowhere).expect("the only logger");
+        log::set_max_level(log::LevelFilter::Trace);
+    });
+}
+
+/// Plays a scenario on tokio's paused clock, and writes down when, and what a budget has left.
+struct Stage<'a> {
+    scenario: &'a Scenario,
+    budget: Option<&'static RetryBudget>,
+    calls: Vec<Call>,
+    waits: usize,
+    left: Vec<u32>,
+    /// How often it was called in vain, after its end.
+    asked: u32,
+}
+
+struct Call {
+    begun: Instant,
+    ended: Instant,
+}
+
+impl<'a> Stage<'a> {
+    fn new(scenario: &'a Scenario) -> Self {
+        Self { scenario, budget: None, calls: Vec::new(), waits: 0, left: Vec::new(), asked: 0 }
+    }
+
+    /// What the clock showed at the end of each call from this one on, since then.
+    fn clock(&self, first: usize, since: impl Fn(&Call) -> Instant) -> Vec<Duration> {
+        let calls = &self.calls[first..];
+        calls.iter().map(|call| call.ended - since(&calls[0])).collect()
+    }
+
+    fn clock_of_one(&self) -> Vec<Duration> {
+        self.clock(0, |first| first.begun)
+    }
+
+    /// Drives it on a clock of its own.
+    fn run<T>(&mut self, drive: fn(RetryPolicy, &mut dyn World) -> T, policy: RetryPolicy) -> T {
+        paused(async { drive(policy, self) })
+    }
+}
+
+impl World for Stage<'_> {
+    fn call(&mut self) -> Option<Result<(), ScriptError>> {
+        let Some(step) = self.scenario.step(self.calls.len()) else {
+            self.asked += 1;
+            return None;
+        };
+        let begun = Instant::now();
+        if let Some((_, took)) = self.scenario.steps.get(self.calls.len()) {
+            let_pass(*took);
+        }
+        self.calls.push(Call { begun, ended: Instant::now() });
+        Some(step.play())
+    }
+
+    fn wait(&mut self, delay: Duration) -> SleepOutcome {
+        self.left.extend(self.budget.map(RetryBudget::available));
+        self.waits += 1;
+        if self.scenario.cancel == Some(self.waits - 1) {
+            return SleepOutcome::Cancelled;
+        }
+        if self.scenario.sleeps {
+            let_pass(delay);
+        }
+        SleepOutcome::Elapsed
+    }
+}
+
+const YEAR: Duration = secs(365 * 24 * 3_600);
+
+/// By at most 20 years, so that no run gets to where nobody can read the clock.
+fn let_pass(time: Duration) {
+    if !time.is_zero() {
+        poll_to_end(tokio::time::advance(time.min(20 * YEAR)));
+    }
+}
+
+/// What a driver does with a case, and what the clock showed at the end of each call.
+fn drive(driver: Driver, case: &Case) -> (Seen, Vec<Duration>) {
+    let mut stage = Stage::new(&case.scenario);
+    let seen = stage.run(driver, case.rules.policy());
+    (seen, stage.clock_of_one())
+}
