@@ -1,0 +1,39 @@
+//! Every contender does every scenario, with as many calls, hooks, delays and waits as there should
+//! be; `Contender::perform` looks after that.
+
+use allocation_counter::measure;
+use peer_benches::contenders::{ALL, RETRY_EXT};
+use peer_benches::{Load, Scenario};
+
+#[test]
+fn a_contender_does_a_scenario_or_says_why_it_cannot() {
+    for contender in ALL {
+        for scenario in Scenario::ALL {
+            let performed = contender.perform(scenario, Load::full(3)).is_some();
+            let remark = contender.entry(scenario).remark;
+            assert!(performed || !remark.is_empty(), "{}, {scenario:?}", contender.name);
+        }
+    }
+}
+
+#[test]
+fn this_crate_does_all_scenarios_and_allocates_in_none() {
+    for scenario in Scenario::ALL {
+        let count = |times| {
+            measure(|| assert!(RETRY_EXT.perform(scenario, Load::full(times)).is_some()))
+                .count_total
+        };
+        // What a runtime allocates is in each; what a thread allocates once is in the first.
+        let [_, few, many] = [1, 10, 100].map(count);
+        assert_eq!(few, many, "{scenario:?}");
+    }
+}
+
+#[test]
+fn building_without_drawing_is_part_of_the_scenarios_of_delays() {
+    for scenario in [Scenario::NextDelay, Scenario::JitteredDelay] {
+        let (baseline, _) = scenario.baseline(3);
+        let tally = RETRY_EXT.perform(scenario, baseline).expect("it can");
+        assert!(tally.last_delay.is_zero());
+    }
+}
