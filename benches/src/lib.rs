@@ -2,7 +2,8 @@
 //!
 //! A [`Contender`] does each [`Scenario`] in its own way, or says why it cannot. Whoever measures
 //! calls [`Contender::perform`], which also checks that the work was done. The program
-//! `instructions` counts, the test `scenarios` runs all of it briefly.
+//! `instructions` counts, the benchmark `time` times, the test `scenarios` runs all of it briefly;
+//! the method and the figures are in `README.md`.
 
 pub mod contenders;
 pub mod report;

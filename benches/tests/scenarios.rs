@@ -3,6 +3,7 @@
 
 use allocation_counter::measure;
 use peer_benches::contenders::{ALL, RETRY_EXT};
+use peer_benches::report::label;
 use peer_benches::{Load, Scenario};
 
 #[test]
@@ -35,5 +36,14 @@ fn building_without_drawing_is_part_of_the_scenarios_of_delays() {
         let (baseline, _) = scenario.baseline(3);
         let tally = RETRY_EXT.perform(scenario, baseline).expect("it can");
         assert!(tally.last_delay.is_zero());
+    }
+}
+
+#[test]
+fn the_figures_of_the_readme_are_of_the_versions_in_use() {
+    let readme = include_str!("../README.md");
+    for contender in ALL {
+        let row = format!("\n| {} |", label(contender));
+        assert_eq!(readme.matches(&row).count(), 2, "{row}: measure again, see README.md");
     }
 }
