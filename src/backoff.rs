@@ -30,8 +30,10 @@ use crate::jitter::{Draws, Jitter, Range};
 /// [`Jitter`] unless set otherwise.
 ///
 /// The arithmetic is in whole nanoseconds of 64 bits and saturates: it never panics and never wraps.
-/// With a whole factor below 2³² it is exact; with any other it is rounded to the nearest nanosecond.
-/// 64 bits hold 584 years; a longer delay is not told apart from `max_delay`.
+/// With a whole factor below 2³² it is exact. With any other it is computed in floating point of 64
+/// bits: to the nearest nanosecond where numbers are ordinary, and within a relative error of the
+/// retry's number × 2⁻⁵² at worst. 64 bits hold 584 years; a longer delay is not told apart from
+/// `max_delay`, and jitter draws from 584 years.
 ///
 /// A backoff can be iterated, without end and lazily:
 ///
@@ -592,6 +594,7 @@ impl Curve {
     fn nominal(&self, retry: u32) -> u64 {
         match self.growth {
             Growth::Whole => self.whole(retry - 1),
+            Growth::Fractional(_) if retry == 1 => self.first, // which `f64` may not hold
             Growth::Fractional(factor) => self.fractional(factor, retry - 1),
             Growth::Custom(delay) => nanos(delay(retry)).min(self.cap),
         }

@@ -63,9 +63,9 @@ impl Custom {
     }
 }
 
-/// Time is kept in 64 bits of nanoseconds, 584 years, and what fills them stands for all that is
-/// longer: as a delay it is the cap, as a sum of waits it is told as the longest duration.
-const HELD: u128 = u64::MAX as u128;
+/// Time is kept in 64 bits of nanoseconds, 584 years, and what fills them, but for the last one, stands
+/// for all that is longer: as a delay it is the cap, as a sum of waits it is told as the longest duration.
+const HELD: u128 = u64::MAX as u128 - 1;
 
 fn nanos(duration: Duration) -> u128 {
     duration.as_nanos()
