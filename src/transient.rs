@@ -95,29 +95,20 @@ pub trait IsTransient {
 /// the standard library gives it no kind.
 impl IsTransient for io::Error {
     fn is_transient(&self) -> bool {
-        self.kind().is_transient() || self.raw_os_error().is_some_and(is_out_of_descriptors)
+        self.kind().is_transient()
+            || self.raw_os_error().is_some_and(|code| OUT_OF_DESCRIPTORS.contains(&code))
     }
 }
 
-/// POSIX leaves the numbers open; these are the ones of Linux, macOS and the BSDs (errno(3)).
-#[cfg(unix)]
-fn is_out_of_descriptors(code: i32) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    matches!(code, ENFILE | EMFILE)
-}
-
-/// From "Windows Sockets Error Codes".
-#[cfg(windows)]
-fn is_out_of_descriptors(code: i32) -> bool {
-    const WSAEMFILE: i32 = 10024;
-    code == WSAEMFILE
-}
-
-#[cfg(not(any(unix, windows)))]
-fn is_out_of_descriptors(_code: i32) -> bool {
-    false
-}
+/// POSIX leaves the numbers of `EMFILE` and `ENFILE` open; these are the ones of Linux, macOS and the
+/// BSDs (errno(3)). `WSAEMFILE` is from "Windows Sockets Error Codes".
+const OUT_OF_DESCRIPTORS: &[i32] = if cfg!(unix) {
+    &[24, 23]
+} else if cfg!(windows) {
+    &[10024]
+} else {
+    &[]
+};
 
 /// | transient | because |
 /// |---|---|
