@@ -275,7 +275,7 @@ const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 const COUNT_MAX: u64 = COUNT_MASK - (1 << 16);
 
 const fn pack(slice: u64, count: u64) -> u64 {
-    slice << COUNT_BITS | count
+    (slice << COUNT_BITS) + count
 }
 
 const fn slice_of(word: u64) -> u64 {
@@ -461,6 +461,34 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_with_an_old_clock_is_charged_where_the_newest_is() {
+        let ledger = ledger();
+        let two = |_deposits| 2;
+        assert!(ledger.withdraw(at(200), two));
+        assert!(ledger.withdraw(at(198), two));
+        assert!(!ledger.withdraw(at(203), two), "both count until here");
+        assert!(ledger.withdraw(at(204), two));
+    }
+
+    #[test]
+    fn to_look_spends_nothing() {
+        let ledger = ledger();
+        let two = |_deposits| 2;
+        assert!(ledger.withdraw(at(200), two));
+        assert_eq!(ledger.available(at(201), two), 1);
+        // A thread with an old clock goes on in the slice that the look has recorded.
+        assert_eq!(ledger.available(at(200), two), 1);
+        assert!(ledger.withdraw(at(200), two));
+    }
+
+    #[test]
+    fn the_first_slice_of_all_is_one_as_any_other() {
+        let ledger = ledger();
+        ledger.deposit(0);
+        assert_eq!(ledger.deposits(at(0)), 1);
+    }
+
+    #[test]
     fn counts_saturate_before_they_reach_the_number_of_the_slice() {
         let ledger = ledger();
         ledger.deposited[Small::place(8)].raise(pack(8, COUNT_MAX));
@@ -468,6 +496,9 @@ mod tests {
             ledger.deposit(8);
             assert_eq!(ledger.deposits(at(8)), COUNT_MAX);
         }
+        // Nor does a thread take it further that has found an older slice there.
+        Small::begin(&ledger.deposited[Small::place(8)], 8);
+        assert!(ledger.deposits(at(8)) <= COUNT_MAX);
         ledger.deposit(8 + 4);
         assert_eq!(ledger.deposits(at(12)), 1);
         ledger.head.raise(pack(8, COUNT_MAX));

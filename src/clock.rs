@@ -89,6 +89,18 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_may_be_a_month_behind() {
+        const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+        let origin = Instant::now();
+        let first = moment(origin);
+        // Not every system can tell a time before it was started.
+        if let Some(earlier) = origin.checked_sub(29 * DAY) {
+            assert_eq!(first.since(moment(earlier)), 29 * DAY);
+        }
+    }
+
+    #[test]
     fn a_moment_centuries_away_saturates() {
         let far = Instant::now().checked_add(Duration::from_secs(400 * 365 * 24 * 3_600));
         if let Some(far) = far.map(moment) {

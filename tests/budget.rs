@@ -5,7 +5,7 @@ mod common;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use common::{Break, Busy, Fail, ScriptError, Succeed, play, secs};
+use common::{Break, Busy, Fail, ScriptError, Succeed, ms, play, secs};
 use retry_ext::{
     AsyncRetryExt, Backoff, RetryBudget, RetryExt, RetryIteratorExt, RetryPolicy, StopReason,
 };
@@ -159,6 +159,28 @@ async fn deposits_and_withdrawals_expire_with_the_window() {
     assert_eq!((budget.available(), granted(policy)), (2, 2));
     tokio::time::advance(secs(11)).await;
     assert_eq!((budget.available(), granted(policy)), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_window_of_any_length_a_success_counts_for_seven_eighths_to_the_whole_of_it() {
+    let hour = secs(3_600);
+    for window in [ms(10), ms(999), secs(30), hour, 24 * hour] {
+        let budget = RetryBudget::new().with_ratio(1.0).with_min_retries(0).with_window(window);
+        let budget = leak(budget);
+        let policy = RetryPolicy::new().with_budget(budget);
+        for successes in 1..=100 {
+            succeed(policy, 1);
+            let counting = budget.available();
+            // One each 32nd of the window: 29 are no older than 7/8 of it, and 32 are younger than it.
+            assert!(
+                (successes.min(29)..=successes.min(32)).contains(&counting),
+                "{counting} of {successes} in a window of {window:?}"
+            );
+            tokio::time::advance(window / 32).await;
+        }
+        tokio::time::advance(window).await;
+        assert_eq!(budget.available(), 0);
+    }
 }
 
 #[tokio::test(start_paused = true)]
