@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use common::{ms, secs};
 use retry_ext::{Jitter, RetryConfig, RetryPolicy};
+use serde::Deserialize;
+use serde::de::value::{BytesDeserializer, Error, MapDeserializer, U32Deserializer};
+use serde::de::{Deserializer, IntoDeserializer, Visitor};
 
 #[derive(Debug, serde::Deserialize)]
 struct Settings {
@@ -408,6 +411,60 @@ fn control_characters_of_a_value_are_not_repeated_as_they_are() {
 fn an_empty_section_is_a_configuration_in_which_nothing_is_set() {
     assert_eq!(yaml("retry:\n  # max_attempts: 3\n"), Ok(RetryConfig::default()));
     assert_eq!(json("null"), Ok(RetryConfig::default()));
+}
+
+/// A value as formats tell it that have options of their own, such as RON.
+struct Optional<D>(Option<D>);
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Optional<D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        match self.0 {
+            Some(value) => visitor.visit_some(value),
+            None => visitor.visit_none(),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+impl<'de, D: Deserializer<'de>> IntoDeserializer<'de, D::Error> for Optional<D> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+#[test]
+fn formats_with_options_of_their_own_are_read() {
+    type Number = U32Deserializer<Error>;
+
+    let read = |value: Optional<Number>| {
+        let table = MapDeserializer::new([("max_attempts", value)].into_iter());
+        <RetryConfig as Deserialize>::deserialize(Optional(Some(table)))
+    };
+    let seven = RetryConfig { max_attempts: Some(7), ..RetryConfig::default() };
+    assert_eq!(read(Optional(Some(7_u32.into_deserializer()))), Ok(seven));
+    assert_eq!(read(Optional(None)), Ok(RetryConfig::default()));
+    let wrong = read(Optional(Some(0_u32.into_deserializer()))).expect_err("zero").to_string();
+    assert_eq!(wrong, format!("max_attempts: `0` is not allowed; use {ATTEMPTS}"));
+    assert_eq!(
+        <RetryConfig as Deserialize>::deserialize(Optional::<Number>(None)),
+        Ok(RetryConfig::default())
+    );
+}
+
+#[test]
+fn what_is_no_value_of_a_settings_file_is_refused() {
+    let bytes = BytesDeserializer::<Error>::new(b"7");
+    let table = MapDeserializer::new([("max_attempts", bytes)].into_iter());
+    let error = <RetryConfig as Deserialize>::deserialize(table).expect_err("bytes").to_string();
+    assert_eq!(error, "invalid type: byte array, expected a value");
 }
 
 #[test]

@@ -184,6 +184,14 @@ fn stats_count_everything_once() {
 }
 
 #[test]
+fn stats_say_so_where_nothing_has_happened() {
+    assert_eq!(
+        RetryStats::new().to_string(),
+        "calls 0: succeeded at first 0, after a retry 0, gave up 0; retries 0, waited 0ns"
+    );
+}
+
+#[test]
 fn threads_lose_no_count() {
     static STATS: RetryStats = RetryStats::new();
     std::thread::scope(|scope| {
