@@ -62,6 +62,21 @@ impl Waited {
     pub(crate) const ZERO: Self = Self(0);
 
     #[inline]
+    const fn plus(self, nanos: u64) -> Self {
+        match self.0.checked_add(nanos) {
+            Some(sum) => Self(sum),
+            None => Self::beyond(),
+        }
+    }
+
+    /// Out of line: a jump that is not taken takes one instruction less than a choice.
+    #[cold]
+    #[inline(never)]
+    const fn beyond() -> Self {
+        Self(u64::MAX)
+    }
+
+    #[inline]
     pub(crate) const fn get(self) -> Duration {
         if self.0 >= LONGEST { Duration::MAX } else { Duration::from_nanos(self.0) }
     }
@@ -539,7 +554,7 @@ impl Progress {
     /// The delay was waited: the next attempt starts now.
     #[inline]
     pub(crate) fn next_attempt(&mut self, waited: u64) {
-        self.waited.0 = self.waited.0.saturating_add(waited);
+        self.waited = self.waited.plus(waited);
         self.attempt += 1;
     }
 
