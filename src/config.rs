@@ -62,46 +62,50 @@ use crate::policy::RetryPolicy;
 /// they are read; no value is silently replaced, and none panics. `null` counts as not set, for a key
 /// and for the whole section. Make it a field of its own: serde's `flatten` cannot tell its unknown keys
 /// from those of the settings around it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields, remote = "Self")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct RetryConfig {
     /// How many times the operation is called at most, the first call included.
-    #[serde(deserialize_with = "max_attempts", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
     /// The factor between one delay and the next.
-    #[serde(deserialize_with = "backoff_factor", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub backoff_factor: Option<f64>,
     /// The delay before the first retry.
-    #[serde(
-        deserialize_with = "initial_delay",
-        serialize_with = "shown",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(serialize_with = "shown", skip_serializing_if = "Option::is_none")]
     pub initial_delay: Option<Duration>,
     /// The cap of every delay.
-    #[serde(
-        deserialize_with = "max_delay",
-        serialize_with = "shown",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(serialize_with = "shown", skip_serializing_if = "Option::is_none")]
     pub max_delay: Option<Duration>,
     /// The deadline, from the start of the first attempt.
-    #[serde(
-        deserialize_with = "max_elapsed",
-        serialize_with = "shown",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(serialize_with = "shown", skip_serializing_if = "Option::is_none")]
     pub max_elapsed: Option<Duration>,
     /// How delays are spread out.
-    #[serde(
-        deserialize_with = "jitter",
-        serialize_with = "shown",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(serialize_with = "shown", skip_serializing_if = "Option::is_none")]
     pub jitter: Option<Jitter>,
     /// Whether retries are logged.
-    #[serde(deserialize_with = "log_retries", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub log_retries: Option<bool>,
+}
+
+/// How a table is read into it. A type of its own, since what serde derives with `remote` is as public
+/// as the type on which it stands.
+#[derive(Deserialize)]
+#[serde(default = "RetryConfig::default", deny_unknown_fields, remote = "RetryConfig")]
+struct Table {
+    #[serde(deserialize_with = "max_attempts")]
+    max_attempts: Option<u32>,
+    #[serde(deserialize_with = "backoff_factor")]
+    backoff_factor: Option<f64>,
+    #[serde(deserialize_with = "initial_delay")]
+    initial_delay: Option<Duration>,
+    #[serde(deserialize_with = "max_delay")]
+    max_delay: Option<Duration>,
+    #[serde(deserialize_with = "max_elapsed")]
+    max_elapsed: Option<Duration>,
+    #[serde(deserialize_with = "jitter")]
+    jitter: Option<Jitter>,
+    #[serde(deserialize_with = "log_retries")]
+    log_retries: Option<bool>,
 }
 
 /// The environment's names of the keys, after the prefix.
@@ -670,7 +674,7 @@ impl<'de> Deserialize<'de> for RetryConfig {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RetryConfig, A::Error> {
-                RetryConfig::deserialize(MapAccessDeserializer::new(map))
+                Table::deserialize(MapAccessDeserializer::new(map))
             }
 
             fn visit_unit<E>(self) -> Result<RetryConfig, E> {
@@ -686,12 +690,6 @@ impl<'de> Deserialize<'de> for RetryConfig {
             }
         }
         deserializer.deserialize_any(Keys)
-    }
-}
-
-impl Serialize for RetryConfig {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Self::serialize(self, serializer)
     }
 }
 

@@ -446,24 +446,21 @@ fn formats_with_options_of_their_own_are_read() {
 
     let read = |value: Optional<Number>| {
         let table = MapDeserializer::new([("max_attempts", value)].into_iter());
-        <RetryConfig as Deserialize>::deserialize(Optional(Some(table)))
+        RetryConfig::deserialize(Optional(Some(table)))
     };
     let seven = RetryConfig { max_attempts: Some(7), ..RetryConfig::default() };
     assert_eq!(read(Optional(Some(7_u32.into_deserializer()))), Ok(seven));
     assert_eq!(read(Optional(None)), Ok(RetryConfig::default()));
     let wrong = read(Optional(Some(0_u32.into_deserializer()))).expect_err("zero").to_string();
     assert_eq!(wrong, format!("max_attempts: `0` is not allowed; use {ATTEMPTS}"));
-    assert_eq!(
-        <RetryConfig as Deserialize>::deserialize(Optional::<Number>(None)),
-        Ok(RetryConfig::default())
-    );
+    assert_eq!(RetryConfig::deserialize(Optional::<Number>(None)), Ok(RetryConfig::default()));
 }
 
 #[test]
 fn what_is_no_value_of_a_settings_file_is_refused() {
     let bytes = BytesDeserializer::<Error>::new(b"7");
     let table = MapDeserializer::new([("max_attempts", bytes)].into_iter());
-    let error = <RetryConfig as Deserialize>::deserialize(table).expect_err("bytes").to_string();
+    let error = RetryConfig::deserialize(table).expect_err("bytes").to_string();
     assert_eq!(error, "invalid type: byte array, expected a value");
 }
 
