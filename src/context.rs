@@ -586,8 +586,9 @@ impl Progress {
     }
 }
 
-/// A success of an operation with a deadline or a budget.
-#[inline(never)]
+/// A success of an operation with a deadline or a budget. A function of its own, so that one without
+/// them need not make room for it.
+#[inline]
 fn feed(policy: &RetryPolicy) {
     if let Some(budget) = policy.budget() {
         budget.deposit();
