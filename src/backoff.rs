@@ -677,8 +677,8 @@ pub(crate) const LONGEST: u64 = u64::MAX - 1;
 pub(crate) const fn nanos(duration: Duration) -> u64 {
     let Some(nanos) = duration.as_secs().checked_mul(1_000_000_000) else { return LONGEST };
     match nanos.checked_add(duration.subsec_nanos() as u64) {
-        Some(nanos) if nanos < LONGEST => nanos,
-        _ => LONGEST,
+        None | Some(u64::MAX) => LONGEST,
+        Some(nanos) => nanos,
     }
 }
 
@@ -697,7 +697,7 @@ impl Brief {
     fn of(nanos: u64) -> Self {
         let digits = u32::BITS - Self::SHIFT_BITS;
         let shift = (u64::BITS - nanos.leading_zeros()).saturating_sub(digits);
-        Self(((nanos >> shift) as u32) << Self::SHIFT_BITS | shift)
+        Self((((nanos >> shift) as u32) << Self::SHIFT_BITS) + shift)
     }
 
     #[inline]

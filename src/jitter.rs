@@ -144,6 +144,12 @@ fn fresh_seed() -> u64 {
         return first_seed(process);
     }
     STATE.set(state.wrapping_add(STEP));
+    seed_of(state, process)
+}
+
+/// Of one state, each process has a seed of its own.
+#[inline]
+fn seed_of(state: u64, process: u64) -> u64 {
     Rng::with_seed(state ^ process).u64(..)
 }
 
@@ -163,6 +169,8 @@ fn process_id() -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -171,6 +179,14 @@ mod tests {
         let first = fresh_seed();
         fastrand::seed(7);
         assert_ne!(first, fresh_seed());
+    }
+
+    #[test]
+    fn processes_that_share_a_state_have_different_seeds() {
+        for state in [1, u64::from(u32::MAX), u64::MAX] {
+            let seeds: HashSet<u64> = (0..1_000).map(|process| seed_of(state, process)).collect();
+            assert_eq!(seeds.len(), 1_000, "state {state:#x}");
+        }
     }
 
     #[test]

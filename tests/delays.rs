@@ -146,6 +146,42 @@ fn the_last_power_of_two_that_64_bits_hold_is_exact_and_the_next_is_the_cap() {
 }
 
 #[test]
+fn r04_what_just_fits_under_the_cap_is_exact_and_the_next_is_the_cap() {
+    let series = |first, factor, increment, cap| -> Vec<u128> {
+        let backoff = Backoff::exponential()
+            .with_initial_delay(Duration::from_nanos(first))
+            .with_factor(factor)
+            .with_increment(Duration::from_nanos(increment))
+            .with_max_delay(Duration::from_nanos(cap));
+        backoff.iter().take(4).map(|delay| delay.as_nanos()).collect()
+    };
+    assert_eq!(series(30, 2.0, 0, 59), [30, 59, 59, 59]);
+    assert_eq!(series(30, 2.0, 0, 60), [30, 60, 60, 60]);
+    assert_eq!(series(30, 2.0, 0, 61), [30, 60, 61, 61]);
+    assert_eq!(series(31, 2.0, 0, 61), [31, 61, 61, 61]);
+    assert_eq!(series(7, 3.0, 2, 22), [7, 22, 22, 22]);
+    assert_eq!(series(7, 3.0, 2, 23), [7, 23, 23, 23]);
+    assert_eq!(series(7, 3.0, 2, 24), [7, 23, 24, 24]);
+    assert_eq!(series(1, 1.0, 10, 10), [1, 10, 10, 10]);
+    assert_eq!(series(1, 1.0, 10, 11), [1, 11, 11, 11]);
+    assert_eq!(series(1, 1.0, 10, 12), [1, 11, 12, 12]);
+}
+
+#[test]
+fn r04_as_many_nanoseconds_as_64_bits_hold_are_a_delay_like_any_other() {
+    let nanos = Duration::from_nanos;
+    let more = nanos(u64::MAX) + nanos(1);
+    for length in [nanos(u64::MAX - 2), nanos(u64::MAX - 1), nanos(u64::MAX), more] {
+        let backoff = Backoff::constant(length).with_max_delay(length);
+        assert!(backoff.iter().take(3).all(|delay| delay == length), "{length:?}");
+        for jitter in [Jitter::Full, Jitter::Equal, Jitter::Decorrelated] {
+            let mut delays = backoff.with_jitter(jitter).with_seed(1).iter().take(100);
+            assert!(delays.all(|delay| delay <= length), "{jitter:?} of {length:?}");
+        }
+    }
+}
+
+#[test]
 fn policy_delays_are_one_fewer_than_attempts() {
     for attempts in [1, 2, 3, 10] {
         let delays = RetryPolicy::new().with_max_attempts(attempts).delays();

@@ -229,8 +229,6 @@ fn every_type_can_be_a_field_by_its_name() {
         delays: POLICY.delays(),
     };
 
-    assert_eq!(format!("{:?}", keeper.chain), "Retry { .. }");
-
     let Keeper { mut context, mut future, mut on_tokio, .. } = keeper;
     assert_eq!(keeper.chain.retry_with(POLICY), Ok(7));
     assert!(keeper.chain_of_items.retry_with(POLICY).chain(keeper.items).eq([Ok(7), Ok(7)]));
@@ -241,6 +239,39 @@ fn every_type_can_be_a_field_by_its_name() {
     assert_eq!(on_tokio.as_mut().poll(&mut cx), Poll::Ready(Ok(7)));
     assert_eq!(context.delay_after(&Failed::Permanent), Err(StopReason::Permanent));
     assert_eq!(keeper.delays.count(), 2);
+}
+
+#[test]
+fn debug_shows_the_settings_of_a_value() {
+    let backoff = Backoff::linear().with_max_delay(Duration::from_secs(9)).with_seed(7);
+    let settings = "Backoff { initial_delay: 1s, factor: 1.0, increment: 1s, max_delay: 9s, \
+                    custom: None, seed: Some(7), jitter: None }";
+    assert_eq!(format!("{backoff:?}"), settings);
+    let policy = RetryPolicy::from(backoff).with_name("load").with_max_elapsed(Duration::ZERO);
+    assert_eq!(
+        format!("{policy:?}"),
+        format!(
+            "RetryPolicy {{ backoff: {settings}, max_elapsed: Some(0ns), budget: None, \
+             name: Some(\"load\"), max_attempts: 3, logging: true }}"
+        )
+    );
+}
+
+#[test]
+fn debug_shows_where_a_retry_stands_and_nothing_of_what_it_calls() {
+    let policy = RetryPolicy::new();
+    let mut context = policy.start();
+    assert_eq!(context.delay_after(&Failed::Transient(1)), Ok(Duration::from_secs(1)));
+    assert_eq!(
+        format!("{context:?}"),
+        format!("RetryContext {{ policy: {policy:?}, attempt: 2, waited: 1s, stopped: None, .. }}")
+    );
+    let make: fn() -> Reading = || ready(read());
+    assert_eq!(format!("{:?}", (read as Read).sleep_with(|_| ())), "Retry { .. }");
+    assert_eq!(format!("{:?}", make.observe(())), "AsyncRetry { .. }");
+    assert_eq!(format!("{:?}", [read()].into_iter().retry_with(policy)), "RetryItems { .. }");
+    let future = format!("{:?}", make.retry_with(policy));
+    assert!(future.starts_with("RetryFuture { ") && future.contains("attempt: 1"), "{future}");
 }
 
 #[test]
