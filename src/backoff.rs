@@ -354,7 +354,10 @@ impl Backoff {
     #[inline]
     pub(crate) fn run(&self, retry: u32) -> Run {
         let curve = &self.curve;
-        let next = if retry > 1 { curve.nominal(retry) } else { curve.first };
+        let next = match curve.growth {
+            Growth::Whole if retry > 1 => curve.whole(retry - 1),
+            _ => curve.first, // exactly that, or not looked at
+        };
         Run { next, draws: Draws::UNSEEDED }
     }
 

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use common::drivers::{DRIVERS, Endless, Stop};
@@ -78,5 +79,28 @@ fn the_reference_itself_does_what_the_rules_say() {
             reason: StopReason::AttemptsExhausted,
         };
         assert_eq!(seen.end, Err(stop), "{name}");
+    }
+}
+
+#[test]
+fn every_driver_asks_a_custom_backoff_once_for_each_retry() {
+    static ASKED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+    fn delay(retry: u32) -> Duration {
+        ASKED.lock().expect("nobody panics with the lock").push(retry);
+        Duration::from_nanos(u64::from(retry))
+    }
+    let policy = RetryPolicy::from(Backoff::custom(delay)).with_max_attempts(4);
+    for (jitter, expected) in [
+        (Jitter::None, [1, 2, 3]),
+        (Jitter::Full, [1, 2, 3]),
+        (Jitter::Equal, [1, 2, 3]),
+        // It follows its own draws, and asks for the initial delay alone.
+        (Jitter::Decorrelated, [1, 1, 1]),
+    ] {
+        for (name, drive) in DRIVERS {
+            assert_eq!(drive(policy.with_jitter(jitter), &mut Endless::new(&[Fail(1)])).calls, 4);
+            let asked = std::mem::take(&mut *ASKED.lock().expect("nobody panics with the lock"));
+            assert_eq!(asked, expected, "{name}, {jitter:?}");
+        }
     }
 }
