@@ -379,19 +379,16 @@ impl Backoff {
         let max_delay = self.curve.max_delay;
         let (first, increment, cap) =
             (nanos(self.initial_delay), nanos(self.increment), nanos(max_delay));
-        let first = if first < cap { first } else { cap };
         let (growth, factor) = match (self.custom, whole(self.factor)) {
             (Some(delay), _) => (Growth::Custom(delay), 0),
             (None, Some(factor)) => (Growth::Whole, factor),
             (None, None) => (Growth::Fractional(self.factor), 0),
         };
         let bound = match growth {
-            Growth::Whole if increment <= cap => {
-                let bound = (cap - increment) / factor + 1;
-                if bound < LONGEST { bound } else { LONGEST }
-            }
+            Growth::Whole if increment <= cap => lesser((cap - increment) / factor + 1, LONGEST),
             _ => 0,
         };
+        let first = lesser(first, cap);
         self.curve = Curve { first, factor, increment, bound, cap, growth, ..self.curve };
         self
     }
@@ -650,6 +647,11 @@ impl Curve {
     const fn longest(&self) -> Duration {
         self.max_delay
     }
+}
+
+/// [`u64::min`], which is no `const fn`.
+const fn lesser(a: u64, b: u64) -> u64 {
+    if a < b { a } else { b }
 }
 
 /// A factor that is a whole number below 2^32.
