@@ -1,0 +1,244 @@
+//! A script of calls, played through every driver on a clock of its own.
+
+use std::cell::{Cell, RefCell};
+use std::fmt::Write;
+use std::future::{Future, ready};
+use std::iter;
+use std::pin::pin;
+use std::sync::Once;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use log::{Level, LevelFilter, Log, Metadata, Record, kv};
+use retry_ext::{
+    AsyncRetryExt, IsTransient, RetryBudget, RetryError, RetryEvent, RetryExt, RetryIteratorExt,
+    RetryPolicy, SleepOutcome,
+};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{self, Instant};
+
+use crate::policy::{Input, Outcome, Sleeper, Step};
+
+/// The error of a call, which is told apart by its number.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Failure {
+    pub(crate) call: usize,
+    pub(crate) outcome: Outcome,
+}
+
+impl IsTransient for Failure {
+    fn is_transient(&self) -> bool {
+        self.outcome != Outcome::Break
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self.outcome {
+            Outcome::Busy(hint) => Some(hint.into()),
+            _ => None,
+        }
+    }
+}
+
+/// What can be seen of a retry.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Entry {
+    Call { at: Duration },
+    Record(Level),
+    Retry { attempt: u32, delay: Duration, waited: Duration },
+    Wait(Duration),
+    End { at: Duration, result: Result<(), RetryError<Failure>>, available: Option<u32> },
+}
+
+pub(crate) type Journal = Vec<Entry>;
+
+thread_local! {
+    /// Here, since a logger can be reached in no other way.
+    static JOURNAL: RefCell<Journal> = const { RefCell::new(Vec::new()) };
+}
+
+fn note(entry: Entry) {
+    JOURNAL.with_borrow_mut(|journal| journal.push(entry));
+}
+
+struct Logger;
+
+impl Log for Logger {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        struct Line(String);
+
+        impl<'kvs> kv::VisitSource<'kvs> for Line {
+            fn visit_pair(
+                &mut self,
+                key: kv::Key<'kvs>,
+                value: kv::Value<'kvs>,
+            ) -> Result<(), kv::Error> {
+                Ok(write!(self.0, " {key}={value}")?)
+            }
+        }
+
+        let mut line = Line(record.args().to_string());
+        record.key_values().visit(&mut line).expect("every value can be shown");
+        note(Entry::Record(record.level()));
+    }
+
+    fn flush(&self) {}
+}
+
+pub(crate) type Driver = fn(&Stage<'_>);
+
+pub(crate) const DRIVERS: [(&str, Driver); 4] =
+    [("closure", by_closure), ("loop", by_loop), ("iterator", by_iterator), ("future", by_future)];
+
+/// Plays one operation after the other until the script is over. The clock moves with calls and
+/// waits, and not by itself, so that the same bytes come out the same.
+pub(crate) fn play(driver: Driver, input: &Input, policy: RetryPolicy) -> Journal {
+    static LOGGER: Once = Once::new();
+    LOGGER.call_once(|| {
+        log::set_logger(&Logger).expect("there is no other");
+        log::set_max_level(LevelFilter::Trace);
+    });
+    let mut runtime = Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().expect("it needs no system");
+    let _clock = runtime.enter();
+    let (start, calls) = (Instant::now(), Cell::new(0));
+    driver(&Stage { input, policy, runtime: &runtime, start, calls });
+    JOURNAL.take()
+}
+
+pub(crate) struct Stage<'a> {
+    input: &'a Input,
+    policy: RetryPolicy,
+    runtime: &'a Runtime,
+    start: Instant,
+    calls: Cell<usize>,
+}
+
+impl Stage<'_> {
+    fn is_over(&self) -> bool {
+        self.calls.get() >= self.input.script.len()
+    }
+
+    fn pass(&self, time: Duration) {
+        if !time.is_zero() {
+            self.runtime.block_on(time::advance(time));
+        }
+    }
+
+    /// The operation.
+    fn call(&self) -> Result<(), Failure> {
+        let call = self.calls.get();
+        self.calls.set(call + 1);
+        note(Entry::Call { at: self.start.elapsed() });
+        let step = self.input.script.get(call).copied().unwrap_or(Step::SUCCESS);
+        self.pass(Duration::from_micros(step.takes_micros.into()));
+        match step.outcome {
+            Outcome::Succeed => Ok(()),
+            outcome => Err(Failure { call, outcome }),
+        }
+    }
+
+    fn hear(&self, retry: &RetryEvent<'_, Failure>) {
+        let RetryEvent { attempt, delay, waited, .. } = *retry;
+        assert_eq!(
+            (retry.max_attempts, retry.name),
+            (self.policy.max_attempts(), self.policy.name())
+        );
+        assert!(retry.to_string().ends_with(&format!(" failed, retrying in {delay:?}")), "{retry}");
+        assert_eq!(retry.error.call + 1, self.calls.get());
+        note(Entry::Retry { attempt, delay, waited });
+    }
+
+    fn sleep(&self, delay: Duration) -> SleepOutcome {
+        note(Entry::Wait(delay));
+        if self.input.script[self.calls.get() - 1].cancel {
+            return SleepOutcome::Cancelled;
+        }
+        // A clock cannot be moved without end.
+        let asked = delay.min(Duration::from_hours(24));
+        match self.input.sleeper {
+            Sleeper::Returns => {}
+            Sleeper::Sleeps => self.pass(asked),
+            Sleeper::Oversleeps { millis } => {
+                self.pass(asked + Duration::from_millis(millis.into()));
+            }
+        }
+        SleepOutcome::Elapsed
+    }
+
+    fn end(&self, result: Result<(), RetryError<Failure>>) {
+        let available = self.policy.budget().map(RetryBudget::available);
+        note(Entry::End { at: self.start.elapsed(), result, available });
+    }
+}
+
+fn by_closure(stage: &Stage<'_>) {
+    while !stage.is_over() {
+        let result = (|| stage.call())
+            .on_retry(|retry| stage.hear(retry))
+            .sleep_with(|delay| stage.sleep(delay))
+            .retry_with(stage.policy);
+        stage.end(result);
+    }
+}
+
+fn by_loop(stage: &Stage<'_>) {
+    let mut retry = stage.policy.start();
+    while !stage.is_over() {
+        let result = loop {
+            let (attempt, waited) = (retry.attempt(), retry.waited());
+            let Err(failure) = stage.call() else {
+                retry.succeeded();
+                break Ok(());
+            };
+            match retry.delay_after(&failure) {
+                Ok(delay) => {
+                    note(Entry::Retry { attempt, delay, waited });
+                    if stage.sleep(delay) == SleepOutcome::Cancelled {
+                        break Err(retry.cancelled(failure));
+                    }
+                }
+                Err(reason) => {
+                    let stopped = retry.wait_after(failure);
+                    assert_eq!(stopped.as_ref().map_err(RetryError::reason), Err(reason));
+                    break stopped;
+                }
+            }
+        };
+        // A loop may go on after a success, but then its deadline counts from the next failure.
+        if result.is_err() || stage.policy.max_elapsed().is_some() {
+            retry = stage.policy.start();
+        }
+        stage.end(result);
+    }
+}
+
+fn by_iterator(stage: &Stage<'_>) {
+    let mut items = iter::repeat_with(|| stage.call())
+        .on_retry(|retry| stage.hear(retry))
+        .sleep_with(|delay| stage.sleep(delay))
+        .retry_with(stage.policy);
+    while !stage.is_over() {
+        stage.end(items.next().expect("the source has no end"));
+    }
+}
+
+fn by_future(stage: &Stage<'_>) {
+    while !stage.is_over() {
+        let mut future = pin!(
+            (|| ready(stage.call()))
+                .on_retry(|retry| stage.hear(retry))
+                .sleep_with(|delay| ready(stage.sleep(delay)))
+                .retry_with(stage.policy)
+        );
+        let mut context = Context::from_waker(Waker::noop());
+        stage.end(loop {
+            if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
+                break result;
+            }
+        });
+    }
+}

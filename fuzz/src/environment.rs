@@ -1,0 +1,141 @@
+//! What holds for every environment.
+
+use std::collections::BTreeMap;
+use std::ffi::{CString, c_char};
+use std::ptr;
+
+use retry_ext::RetryConfig;
+use serde_json::{Map, Value};
+
+use crate::config::{SETTINGS, Setting, entries, holds, says};
+
+type Variables<'a> = BTreeMap<&'a [u8], &'a [u8]>;
+
+/// The bytes are parts that end with a zero byte: the prefix, and then variables, as in `env -0`.
+pub fn environment(data: &[u8]) {
+    let mut parts = data.split(|byte| *byte == 0);
+    let Some(Ok(prefix)) = parts.next().map(str::from_utf8) else { return };
+    if prefix.contains(char::REPLACEMENT_CHARACTER) {
+        return; // It would also be the prefix of names that are not UTF-8.
+    }
+    let variables: Variables<'_> = parts.filter_map(variable).collect();
+    let config = read(&variables, prefix);
+
+    let underscore = if prefix.is_empty() || prefix.ends_with('_') { "" } else { "_" };
+    let prefix = format!("{prefix}{underscore}");
+    let mut file = Map::new();
+    let mut wrong = Vec::new();
+    for (name, value) in &variables {
+        let name = String::from_utf8_lossy(name);
+        let Some(key) = name.strip_prefix(&prefix) else { continue };
+        match SETTINGS.iter().find(|setting| setting.variable == key) {
+            Some(setting) => match as_in_a_file(setting, value) {
+                Some(value) => {
+                    file.insert(setting.key.to_owned(), value);
+                }
+                None => wrong.push(not_allowed(&name, value, setting)),
+            },
+            None if prefix.is_empty() => {}
+            None => wrong.push(unknown(&name, &prefix)),
+        }
+    }
+    match config {
+        Ok(config) => {
+            assert_eq!(wrong, Vec::<String>::new(), "is not allowed");
+            for (key, value) in &file {
+                assert!(says(config, key, value), "{key} is {value} in {config:?}");
+            }
+            assert_eq!(serde_json::from_value(file.into()).ok(), Some(config), "as in a file");
+            holds(config);
+            reads_the_same_when_exported(config);
+        }
+        Err(error) => {
+            assert!(wrong.contains(&error.to_string()), "none of {wrong:?} is: {error}");
+            let value = error.value().map(|value| format!(": `{value}` is not allowed; use "));
+            let value = value.as_deref().unwrap_or(": there is no such setting; use ");
+            let (key, allowed) = (error.key(), error.allowed());
+            assert_eq!(error.to_string(), format!("environment variable {key}{value}{allowed}"));
+        }
+    }
+}
+
+fn variable(part: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = part.iter().position(|byte| *byte == b'=').filter(|end| *end > 0)?;
+    Some((&part[..end], &part[end + 1..]))
+}
+
+/// What means the same in a file as this text in the environment, if that allows it.
+fn as_in_a_file(setting: &Setting, text: &[u8]) -> Option<Value> {
+    let text = str::from_utf8(text).ok()?.trim();
+    let value: Value = match setting.key {
+        "max_attempts" => text.parse::<u32>().ok()?.into(),
+        "backoff_factor" => text.parse::<f64>().ok().filter(|factor| factor.is_finite())?.into(),
+        "log_retries" => match &*text.to_ascii_lowercase() {
+            "true" | "1" | "yes" | "on" => true.into(),
+            "false" | "0" | "no" | "off" => false.into(),
+            _ => return None,
+        },
+        _ => text.into(),
+    };
+    let alone = Map::from_iter([(setting.key.to_owned(), value.clone())]);
+    serde_json::from_value::<RetryConfig>(alone.into()).ok().map(|_| value)
+}
+
+fn not_allowed(name: &str, value: &[u8], setting: &Setting) -> String {
+    let shown = String::from_utf8_lossy(value);
+    let (shown, allowed) = (shown.escape_debug(), setting.allowed);
+    format!("environment variable {name}: `{shown}` is not allowed; use {allowed}")
+}
+
+fn unknown(name: &str, prefix: &str) -> String {
+    let known = SETTINGS.map(|setting| format!("{prefix}{}", setting.variable)).join(", ");
+    format!("environment variable {name}: there is no such setting; use one of {known}")
+}
+
+fn reads_the_same_when_exported(config: RetryConfig) {
+    let entries = entries(config);
+    let exported = entries.iter().map(|(key, value)| {
+        let setting = SETTINGS.iter().find(|setting| setting.key == key).expect("it was written");
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        (format!("APP_{}", setting.variable), text)
+    });
+    let exported: Vec<_> = exported.collect();
+    let variables =
+        exported.iter().map(|(name, text)| (name.as_bytes(), text.as_bytes())).collect();
+    assert_eq!(read(&variables, "APP"), Ok(config), "exported as {exported:?}");
+}
+
+unsafe extern "C" {
+    static mut environ: *const *const c_char;
+}
+
+/// Reads a configuration where the environment is these variables and no other.
+///
+/// They are not set with `set_var`, because the C library keeps each variable that was ever set: a
+/// fuzzer would run out of memory.
+fn read(variables: &Variables<'_>, prefix: &str) -> Result<RetryConfig, retry_ext::ConfigError> {
+    struct Outside(*const *const c_char);
+
+    impl Drop for Outside {
+        fn drop(&mut self) {
+            // SAFETY: no other thread reads the environment, see below.
+            unsafe { environ = self.0 }
+        }
+    }
+
+    let lines: Vec<CString> = variables
+        .iter()
+        .map(|(name, value)| CString::new([name, &b"="[..], value].concat()))
+        .collect::<Result<_, _>>()
+        .expect("a zero byte ends a part");
+    let table: Vec<*const c_char> =
+        lines.iter().map(|line| line.as_ptr()).chain([ptr::null()]).collect();
+    // SAFETY: a replay has one thread, and those of the fuzzer do not read the environment. The table
+    // ends with a null pointer, and outlives its use: `outside` is dropped before it.
+    let _outside = unsafe {
+        let outside = Outside(environ);
+        environ = table.as_ptr();
+        outside
+    };
+    RetryConfig::from_env_prefixed(prefix)
+}

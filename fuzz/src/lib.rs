@@ -1,0 +1,74 @@
+//! What holds for every configuration and every policy, for a fuzzer to refute.
+//!
+//! Each target takes bytes, and panics where they show that something does not hold. The fuzzer looks
+//! for such bytes; [`replay`] tries those that are kept in `seeds`, on any toolchain.
+
+use std::fmt::Debug;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+mod config;
+mod drivers;
+mod environment;
+mod policy;
+mod rules;
+
+pub use config::{json, toml, yaml};
+pub use environment::environment;
+pub use policy::policy;
+
+pub type Target = fn(&[u8]);
+
+pub const TARGETS: [(&str, Target); 5] = [
+    ("environment", environment),
+    ("toml", toml),
+    ("json", json),
+    ("yaml", yaml),
+    ("policy", policy),
+];
+
+/// The program of a target: under cargo-fuzz the fuzzer, otherwise a replay of the files that are its
+/// arguments.
+#[macro_export]
+macro_rules! target {
+    ($target:ident) => {
+        #[cfg(fuzzing)]
+        libfuzzer_sys::fuzz_target!(|data: &[u8]| $crate::$target(data));
+
+        #[cfg(not(fuzzing))]
+        fn main() {
+            for file in std::env::args_os().skip(1) {
+                $crate::replay($crate::$target, file.as_ref());
+            }
+        }
+    };
+}
+
+/// Tries the bytes of a file, and names it if they fail.
+pub fn replay(target: Target, file: &Path) {
+    let _tried = Tried(file);
+    target(&fs::read(file).expect("the file can be read"));
+}
+
+/// Tells what was tried when it fails. (The fuzzer ends the process before that, but keeps the bytes.)
+struct Tried<T: Debug>(T);
+
+impl<T: Debug> Drop for Tried<T> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("with {:#?}", self.0);
+        }
+    }
+}
+
+/// The inputs of a target that are kept.
+#[must_use]
+pub fn seeds(target: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
+    let files = fs::read_dir(folder).expect("every target has a folder in `seeds`");
+    let mut files: Vec<_> =
+        files.map(|file| file.expect("the folder can be read").path()).collect();
+    files.sort();
+    files
+}

@@ -1,0 +1,328 @@
+//! The rules, as what may be seen from outside.
+
+use std::ops::RangeInclusive;
+use std::slice;
+use std::time::Duration;
+
+use log::Level;
+use retry_ext::{Backoff, IsTransient, Jitter, RetryPolicy, StopReason};
+
+use crate::drivers::{Entry, Failure};
+use crate::policy::{Outcome, Step};
+
+/// The arithmetic is in nanoseconds of 64 bits; more than they hold is as good as the most.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What has reached the cap is the cap.
+fn capped(nanoseconds: u128, cap: Duration) -> Duration {
+    match u64::try_from(nanoseconds) {
+        Ok(below) if below < nanos(cap) => Duration::from_nanos(below),
+        _ => cap,
+    }
+}
+
+/// The nominal delays follow the formula, each from the one before, and none is above the cap.
+pub(crate) fn nominal_delays(
+    backoff: &Backoff,
+    custom: Option<fn(u32) -> Duration>,
+    any_retry: u32,
+) {
+    assert_eq!(backoff.delay(0), Duration::ZERO);
+    for retry in (1..=70).chain([any_retry.max(1), u32::MAX]) {
+        let delay = backoff.delay(retry);
+        let before = (retry > 1).then(|| backoff.delay(retry - 1));
+        let expected = match custom {
+            Some(custom) => exactly(custom(retry).as_nanos(), backoff.max_delay()),
+            None => nominal(backoff, before, retry),
+        };
+        assert!(delay <= backoff.max_delay(), "retry {retry}: {delay:?}");
+        assert!(expected.contains(&delay), "retry {retry}: {delay:?} and not {expected:?}");
+    }
+}
+
+fn exactly(nanoseconds: u128, cap: Duration) -> RangeInclusive<Duration> {
+    capped(nanoseconds, cap)..=capped(nanoseconds, cap)
+}
+
+/// The delay before this retry, which follows the one before it, if there is one.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+#[expect(clippy::cast_precision_loss, reason = "the last digits are in the tolerance")]
+#[expect(clippy::float_cmp, reason = "whole means exactly whole")]
+fn nominal(backoff: &Backoff, before: Option<Duration>, retry: u32) -> RangeInclusive<Duration> {
+    let (first, factor, cap) = (backoff.initial_delay(), backoff.factor(), backoff.max_delay());
+    let whole = factor as u32;
+    if f64::from(whole) == factor {
+        let next = |before: Duration| before.as_nanos() * u128::from(whole);
+        let delay = before.map(|before| next(before) + backoff.increment().as_nanos());
+        return exactly(delay.unwrap_or(first.as_nanos()), cap);
+    }
+    let next = |before: Duration| before.as_nanos() as f64 * factor;
+    let delay = before.map(|before| next(before) + backoff.increment().as_nanos() as f64);
+    let delay = delay.unwrap_or(first.as_nanos() as f64);
+    // Each is rounded to a nanosecond, and each step that led here may have cost a last digit.
+    let rounded = before.map_or(0.5, |_| 0.5 * factor + 0.5);
+    let tolerance = rounded + delay * f64::EPSILON * (f64::from(retry) + 8.0);
+    let (low, high) = ((delay - tolerance).ceil(), (delay + tolerance).floor());
+    capped(low as u128, cap)..=capped(high as u128, cap)
+}
+
+/// The settings of a budget.
+pub(crate) struct Budget {
+    pub(crate) millionths: u32,
+    pub(crate) min_retries: u32,
+    pub(crate) window: Duration,
+}
+
+impl Budget {
+    /// How long what was paid counts at least; at most it is the window.
+    fn surely(&self) -> Duration {
+        self.window / 8 * 7
+    }
+}
+
+/// What was paid in and out, and when.
+struct Ledger<'a> {
+    budget: &'a Budget,
+    deposits: Vec<Duration>,
+    withdrawals: Vec<Duration>,
+}
+
+impl Ledger<'_> {
+    /// How many retries may be left.
+    fn left(&self, now: Duration) -> RangeInclusive<u64> {
+        let within = |times: &[Duration], window| {
+            times.iter().filter(|time| now.saturating_sub(**time) < window).count() as u64
+        };
+        let left = |earning, spending| {
+            let earned = within(&self.deposits, earning) * u64::from(self.budget.millionths);
+            let allowed = earned / 1_000_000 + u64::from(self.budget.min_retries);
+            allowed.saturating_sub(within(&self.withdrawals, spending))
+        };
+        let (surely, window) = (self.budget.surely(), self.budget.window);
+        left(surely, window)..=left(window, surely)
+    }
+}
+
+/// Nothing in a journal is against the rules.
+pub(crate) fn journal(
+    policy: &RetryPolicy,
+    budget: Option<&Budget>,
+    script: &[Step],
+    journal: &[Entry],
+) {
+    let ledger =
+        budget.map(|budget| Ledger { budget, deposits: Vec::new(), withdrawals: Vec::new() });
+    let mut reader = Reader { policy, script, calls: 0, entries: journal.iter(), ledger };
+    while reader.calls < script.len() {
+        reader.operation();
+    }
+    assert_eq!(reader.entries.next(), None);
+}
+
+/// Reads a journal from its beginning, against the script.
+struct Reader<'a> {
+    policy: &'a RetryPolicy,
+    script: &'a [Step],
+    calls: usize,
+    entries: slice::Iter<'a, Entry>,
+    ledger: Option<Ledger<'a>>,
+}
+
+/// A call has failed.
+struct Failed {
+    error: Failure,
+    now: Duration,
+    attempt: u32,
+    /// From the start of the first attempt.
+    elapsed: Duration,
+    waits: Vec<Duration>,
+}
+
+impl<'a> Reader<'a> {
+    fn next(&mut self) -> &'a Entry {
+        self.entries.next().expect("every operation has an end")
+    }
+
+    fn record(&mut self, level: Level) {
+        if self.policy.logging() {
+            assert_eq!(self.next(), &Entry::Record(level));
+        }
+    }
+
+    /// One operation, from its first call to its end.
+    fn operation(&mut self) {
+        let mut start = None;
+        let mut waits = Vec::new();
+        let mut listed = self.policy.delays();
+        let mut as_listed = draws_equally(self.policy);
+        for attempt in 1.. {
+            let &Entry::Call { at } = self.next() else { panic!("a wait without an attempt") };
+            let call = self.calls;
+            self.calls += 1;
+            let step = self.script.get(call).copied().unwrap_or(Step::SUCCESS);
+            let now = at + Duration::from_micros(step.takes_micros.into());
+            if step.outcome == Outcome::Succeed {
+                return self.success(attempt, now);
+            }
+            let error = Failure { call, outcome: step.outcome };
+            as_listed &= error.retry_after().is_none();
+            let elapsed = now.saturating_sub(*start.get_or_insert(at)).max(sum(&waits));
+            let failed = Failed { error, now, attempt, elapsed, waits };
+            let delay = match self.decision(&failed) {
+                Ok(delay) => delay,
+                Err(reason) => {
+                    assert!(reason != StopReason::AttemptsExhausted || listed.next().is_none());
+                    return self.stop(&failed, reason);
+                }
+            };
+            let listed = listed.next().expect("there is a delay for every retry");
+            assert!(!as_listed || listed == delay, "{listed:?} is listed, not {delay:?}");
+            if step.cancel {
+                self.record(Level::Warn);
+                return self.stop(&failed, StopReason::Cancelled);
+            }
+            waits = failed.waits;
+            waits.push(delay);
+        }
+    }
+
+    fn success(&mut self, attempt: u32, now: Duration) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.deposits.push(now);
+        }
+        if attempt > 1 {
+            self.record(Level::Debug);
+        }
+        let Entry::End { at, result, available } = self.next() else { panic!("no end") };
+        assert_eq!((*at, result), (now, &Ok(())));
+        self.is_left(*available, now);
+    }
+
+    fn stop(&mut self, failed: &Failed, reason: StopReason) {
+        let Entry::End { at, result, available } = self.next() else { panic!("no end") };
+        assert_eq!(*at, failed.now);
+        let stopped = result.as_ref().expect_err("the last call has failed");
+        assert_eq!(*stopped.error(), failed.error);
+        assert_eq!(stopped.attempts(), failed.attempt);
+        assert_eq!(stopped.waited(), sum(&failed.waits));
+        assert_eq!(stopped.reason(), reason);
+        assert!(stopped.to_string().ends_with(&format!(": {reason}")), "{stopped}");
+        self.is_left(*available, failed.now);
+    }
+
+    fn is_left(&self, available: Option<u32>, now: Duration) {
+        let left = self.ledger.as_ref().map(|ledger| ledger.left(now));
+        assert_eq!(available.is_some(), left.is_some());
+        if let (Some(available), Some(left)) = (available, left) {
+            assert!(left.contains(&available.into()), "{available} and not {left:?}");
+        }
+    }
+
+    /// What was decided, and that it might be.
+    fn decision(&mut self, failed: &Failed) -> Result<Duration, StopReason> {
+        let policy = self.policy;
+        let hint = failed.error.retry_after().unwrap_or(Duration::ZERO);
+        let certain = if !failed.error.is_transient() {
+            return Err(StopReason::Permanent);
+        } else if failed.attempt >= policy.max_attempts() {
+            Some(StopReason::AttemptsExhausted)
+        } else if hint > policy.max_delay() {
+            Some(StopReason::RetryAfterTooLong)
+        } else {
+            None
+        };
+        self.record(Level::Warn);
+        if let Some(reason) = certain {
+            return Err(reason);
+        }
+        let delays = delays(&policy.backoff(), failed.attempt, failed.waits.last().copied(), hint);
+        let in_time = |delay: Duration| {
+            let end = failed.elapsed.saturating_add(delay);
+            policy.max_elapsed().is_none_or(|max_elapsed| end <= max_elapsed)
+        };
+        let left = self.ledger.as_ref().map(|ledger| ledger.left(failed.now));
+        match self.entries.as_slice().first() {
+            Some(&Entry::Retry { attempt, delay, waited }) => {
+                self.next();
+                assert_eq!((attempt, waited), (failed.attempt, sum(&failed.waits)));
+                assert!(delays.contains(&delay), "{delay:?} and not {delays:?}");
+                assert!(delay >= hint && delay <= policy.max_delay(), "{delay:?}");
+                assert!(in_time(delay), "{delay:?} would end too late");
+                assert!(left.is_none_or(|left| *left.end() > 0), "the budget is overdrawn");
+                if let Some(ledger) = &mut self.ledger {
+                    ledger.withdrawals.push(failed.now);
+                }
+                assert_eq!(self.next(), &Entry::Wait(delay));
+                Ok(delay)
+            }
+            Some(Entry::End { .. }) if !in_time(*delays.start()) => {
+                Err(StopReason::DeadlineExceeded)
+            }
+            Some(Entry::End { result: Err(stopped), .. }) => {
+                let may_be = match stopped.reason() {
+                    StopReason::DeadlineExceeded => !in_time(*delays.end()),
+                    StopReason::BudgetExhausted => left.is_some_and(|left| *left.start() == 0),
+                    _ => false,
+                };
+                assert!(may_be, "{stopped} after {:?}", failed.elapsed);
+                Err(stopped.reason())
+            }
+            other => panic!("neither a retry nor an end with an error: {other:?}"),
+        }
+    }
+}
+
+/// Equal policies draw equal delays.
+fn draws_equally(policy: &RetryPolicy) -> bool {
+    policy.jitter() == Jitter::None || policy.seed().is_some()
+}
+
+/// The same again would have the same journal.
+pub(crate) fn is_repeatable(
+    policy: &RetryPolicy,
+    budget: Option<&Budget>,
+    journal: &[Entry],
+) -> bool {
+    // Towards the end of a window, what counts depends on where the slices of the budget begin.
+    let surely_counts = |budget: &Budget| match journal.last() {
+        Some(Entry::End { at, .. }) => *at < budget.surely(),
+        _ => true,
+    };
+    draws_equally(policy) && budget.is_none_or(surely_counts)
+}
+
+/// The delays that may be drawn before this retry.
+fn delays(
+    backoff: &Backoff,
+    retry: u32,
+    previous: Option<Duration>,
+    hint: Duration,
+) -> RangeInclusive<Duration> {
+    let cap = backoff.max_delay();
+    let (nominal, hint) = (nanos(backoff.delay(retry)), nanos(hint));
+    let (low, high) = match backoff.jitter() {
+        Jitter::Full => (0, nominal),
+        Jitter::Equal => (nominal / 2, nominal),
+        Jitter::Decorrelated => {
+            let first = nanos(backoff.delay(1));
+            let low = if first == nanos(cap) { first / 2 } else { first };
+            let previous = previous.map_or(first, nanos);
+            (low, previous.saturating_mul(3).min(nanos(cap)).max(low))
+        }
+        _ => (nominal, nominal),
+    };
+    // A hint moves all of them up.
+    let up = hint.saturating_sub(low);
+    let [low, high] = [low, high].map(|delay| capped(u128::from(delay) + u128::from(up), cap));
+    low..=high
+}
+
+/// The sum of waits; one that is too large to be counted is the largest.
+fn sum(waits: &[Duration]) -> Duration {
+    match waits.iter().copied().map(nanos).fold(0, u64::saturating_add) {
+        u64::MAX => Duration::MAX,
+        nanoseconds => Duration::from_nanos(nanoseconds),
+    }
+}
