@@ -306,7 +306,7 @@ impl TryFrom<RetryConfig> for RetryPolicy {
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{origin}{key}: {}", Complaint::new(.value.as_deref(), .allowed))]
+#[error("{origin}{}: {}", .key.escape_debug(), Complaint::new(.value.as_deref(), .allowed))]
 pub struct ConfigError {
     origin: &'static str,
     key: String,
@@ -645,11 +645,11 @@ impl<'de> Visitor<'de> for RawVisitor {
         const NUMBER: &str = "$serde_json::private::Number";
         match map.next_key::<String>()? {
             Some(key) if key == NUMBER => {
+                // What is none is a table, and refused by the setting, which has a name.
                 let digits: String = map.next_value()?;
                 let integer = digits.parse().map(Raw::Integer);
-                return integer
-                    .or_else(|_| digits.parse().map(Raw::Float))
-                    .map_err(A::Error::custom);
+                let number = integer.or_else(|_| digits.parse().map(Raw::Float));
+                return Ok(number.unwrap_or(Raw::Map));
             }
             Some(_) => {
                 map.next_value::<IgnoredAny>()?;
@@ -751,7 +751,7 @@ mod tests {
         let seconds = arbitrary("1.5").map(|raw| Duration::from_raw(&raw));
         assert_eq!(seconds, Ok(Some(Duration::from_millis(1_500))));
         assert_eq!(arbitrary("7").map(|raw| u32::from_raw(&raw)), Ok(Some(7)));
-        assert!(arbitrary("seven").is_err());
+        assert_eq!(arbitrary("seven").map(|raw| raw.to_string()), Ok("a table".to_owned()));
         let map = HashMap::from([("is", "3")]);
         let raw: Result<Raw, Error> = Raw::deserialize(MapDeserializer::new(map.into_iter()));
         assert_eq!(raw.map(|raw| raw.to_string()), Ok("a table".to_owned()));

@@ -362,6 +362,12 @@ fn p22_wrong_variables_are_errors_that_name_variable_value_and_what_is_allowed()
 }
 
 #[test]
+fn the_name_of_an_unknown_variable_cannot_colour_a_terminal() {
+    let answer = with(&[("RETRY_\u{1b}[31m", "x")]);
+    assert!(answer.starts_with(r"environment variable RETRY_\u{1b}[31m: there is no"), "{answer}");
+}
+
+#[test]
 fn an_unknown_variable_is_an_error_that_does_not_repeat_its_value() {
     let answer = with(&[("RETRY_MAX_ATTEMPT", "hunter2")]);
     assert_eq!(
