@@ -625,7 +625,7 @@ impl Curve {
     fn fractional(&self, factor: f64, mut steps: u32) -> u64 {
         let mut delay = self.first as f64;
         let (mut a, mut b) = (factor, self.increment as f64);
-        while steps > 0 {
+        while steps != 0 {
             if steps & 1 == 1 {
                 delay = affine(a, delay, b);
             }
