@@ -9,7 +9,7 @@ use crate::jitter::{Draws, Jitter, Range};
 
 /// How long to wait before each retry.
 ///
-/// A small `Copy` value. Every constructor and setter is a `const fn`, so a backoff can be a
+/// A `Copy` value of 136 bytes where pointers have 8. Every constructor and setter is a `const fn`, so a backoff can be a
 /// constant, and one with a value that makes no sense does not compile.
 ///
 /// One formula serves all strategies. With initial delay `d`, factor `f` and increment `i`, the
@@ -61,7 +61,6 @@ pub struct Backoff {
     initial_delay: Duration,
     factor: f64,
     increment: Duration,
-    custom: Option<fn(u32) -> Duration>,
     /// What follows from the settings, so that no failure has to compute it.
     curve: Curve,
 }
@@ -92,7 +91,6 @@ impl Backoff {
             initial_delay: Duration::from_secs(1),
             factor: 2.0,
             increment: Duration::ZERO,
-            custom: None,
             curve,
         }
         .consistent()
@@ -126,7 +124,8 @@ impl Backoff {
     /// Delays of your own, from the number of the retry: 1 before the first retry, then 2, 3, …
     ///
     /// The cap and the jitter stand above it as above every other backoff; initial delay, factor and
-    /// increment have no part in it. The function should depend on its argument alone;
+    /// increment have no part in it. It is called once for each retry, and should depend on its argument
+    /// alone;
     /// [decorrelated](Jitter::Decorrelated) jitter, which follows its own draws, takes `delay(1)` for
     /// the initial delay and asks for nothing else.
     ///
@@ -145,7 +144,9 @@ impl Backoff {
     /// assert_eq!(seconds, [1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 60]);
     /// ```
     pub const fn custom(delay: fn(u32) -> Duration) -> Self {
-        Self { custom: Some(delay), ..Self::exponential() }.consistent()
+        let mut backoff = Self::exponential();
+        backoff.curve.growth = Growth::Custom(delay);
+        backoff.consistent()
     }
 
     /// Sets the delay before the first retry. One above the cap is capped; a
@@ -336,12 +337,12 @@ impl Backoff {
     /// ```
     #[inline]
     pub fn iter(&self) -> RetryIter {
-        self.first(RetryIter::ENDLESS)
+        self.limited(RetryIter::ENDLESS)
     }
 
     /// The first `limit` delays.
     #[inline]
-    pub(crate) fn first(&self, limit: u64) -> RetryIter {
+    pub(crate) fn limited(&self, limit: u64) -> RetryIter {
         let mut run = self.run(1);
         if self.curve.jitter != Jitter::None {
             // Now, so that a clone goes on with the same draws.
@@ -355,7 +356,7 @@ impl Backoff {
     pub(crate) fn run(&self, retry: u32) -> Run {
         let curve = &self.curve;
         let next = match curve.growth {
-            Growth::Whole if retry > 1 => curve.whole(retry - 1),
+            Growth::Whole if retry > 1 => curve.after_steps(retry - 1),
             _ => curve.first, // exactly that, or not looked at
         };
         Run { next, draws: Draws::UNSEEDED }
@@ -374,15 +375,15 @@ impl Backoff {
         self.curve.duration(nanos)
     }
 
-    /// To be called after whatever changes the curve.
+    /// To be called after a change of initial delay, factor, increment, cap or custom delays.
     const fn consistent(mut self) -> Self {
         let max_delay = self.curve.max_delay;
         let (first, increment, cap) =
             (nanos(self.initial_delay), nanos(self.increment), nanos(max_delay));
-        let (growth, factor) = match (self.custom, whole(self.factor)) {
-            (Some(delay), _) => (Growth::Custom(delay), 0),
-            (None, Some(factor)) => (Growth::Whole, factor),
-            (None, None) => (Growth::Fractional(self.factor), 0),
+        let (growth, factor) = match (self.curve.growth, whole(self.factor)) {
+            (Growth::Custom(delay), _) => (Growth::Custom(delay), 0),
+            (_, Some(factor)) => (Growth::Whole, factor),
+            (_, None) => (Growth::Fractional(self.factor), 0),
         };
         let bound = match growth {
             Growth::Whole if increment <= cap => lesser((cap - increment) / factor + 1, LONGEST),
@@ -397,13 +398,17 @@ impl Backoff {
 /// Its settings.
 impl fmt::Debug for Backoff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { initial_delay, factor, increment, custom, curve } = self;
+        let Self { initial_delay, factor, increment, curve } = self;
+        let custom = match curve.growth {
+            Growth::Custom(delay) => Some(delay),
+            Growth::Whole | Growth::Fractional(_) => None,
+        };
         f.debug_struct("Backoff")
             .field("initial_delay", initial_delay)
             .field("factor", factor)
             .field("increment", increment)
             .field("max_delay", &curve.max_delay)
-            .field("custom", custom)
+            .field("custom", &custom)
             .field("seed", &curve.seed)
             .field("jitter", &curve.jitter)
             .finish()
@@ -503,15 +508,15 @@ pub(crate) struct Run {
     draws: Draws,
 }
 
-/// A backoff in the units of the arithmetic: nanoseconds of 64 bits.
+/// All that a delay is computed from, in the units of the arithmetic: nanoseconds of 64 bits.
 #[derive(Clone, Copy, Debug)]
 struct Curve {
     /// At most the cap.
     first: u64,
     factor: u64,
     increment: u64,
-    /// What follows a delay below this is not above the cap. It is 0 where none follows from the one
-    /// before, and at most [`LONGEST`].
+    /// What follows a delay below this is not above the cap. It is 0 where that holds for none, and at most
+    /// [`LONGEST`], so that a delay below it is always told as it is.
     bound: u64,
     cap: u64,
     max_delay: Duration,
@@ -593,7 +598,7 @@ impl Curve {
     #[inline(never)]
     fn nominal(&self, retry: u32) -> u64 {
         match self.growth {
-            Growth::Whole => self.whole(retry - 1),
+            Growth::Whole => self.after_steps(retry - 1),
             Growth::Fractional(_) if retry == 1 => self.first, // which `f64` may not hold
             Growth::Fractional(factor) => self.fractional(factor, retry - 1),
             Growth::Custom(delay) => nanos(delay(retry)).min(self.cap),
@@ -601,7 +606,7 @@ impl Curve {
     }
 
     /// Applies `x ↦ factor·x + increment` to the first delay `steps` times, with a whole factor.
-    fn whole(&self, steps: u32) -> u64 {
+    fn after_steps(&self, steps: u32) -> u64 {
         if self.factor == 1 {
             let grown = self.increment.saturating_mul(u64::from(steps));
             return self.first.saturating_add(grown).min(self.cap);

@@ -134,7 +134,6 @@ pub struct RetryContext {
     caller: &'static Location<'static>,
     observer: &'static (dyn Observer + Sync),
     progress: Progress,
-    run: Run,
     /// Before the delay that was granted last, for the case that its wait is cancelled.
     before: Progress,
     stopped: Option<StopReason>,
@@ -143,8 +142,7 @@ pub struct RetryContext {
 impl RetryContext {
     pub(crate) fn new(policy: RetryPolicy, caller: &'static Location<'static>) -> Self {
         let progress = Progress::new(Moment::if_limited(policy.max_elapsed()));
-        let run = policy.backoff.run(1);
-        Self { policy, caller, observer: &(), progress, run, before: progress, stopped: None }
+        Self { policy, caller, observer: &(), progress, before: progress, stopped: None }
     }
 
     const fn report(&self) -> Report<'_, dyn Observer + Sync> {
@@ -336,7 +334,9 @@ impl RetryContext {
         self.before = self.progress;
         let log = Log { policy: &self.policy, caller: self.caller };
         let report = Report { log, observer: self.observer };
-        match self.progress.after_failure(error, &mut (), &mut self.run, report) {
+        // Made again each time: a process may fork between two failures.
+        let mut run = self.policy.backoff.run(self.progress.attempt);
+        match self.progress.after_failure(error, &mut (), &mut run, report) {
             Ok(nanos) => {
                 self.progress.next_attempt(nanos);
                 Ok(self.policy.backoff.duration(nanos))
@@ -408,7 +408,6 @@ impl RetryContext {
     pub fn succeeded(&mut self) {
         self.progress.succeeded(self.report());
         self.progress = Progress::new(None);
-        self.run = self.policy.backoff.run(1);
         self.before = self.progress;
         self.stopped = None;
     }
@@ -586,8 +585,7 @@ impl Progress {
     }
 }
 
-/// A success of an operation with a deadline or a budget. A function of its own, so that one without
-/// them need not make room for it.
+/// A function of its own: where that is a call, who has no budget need not make room for it.
 #[inline]
 fn feed(policy: &RetryPolicy) {
     if let Some(budget) = policy.budget() {

@@ -540,6 +540,8 @@ where
     #[inline(never)]
     fn failed(mut self: Pin<&mut Self>, error: E, cx: &mut Context<'_>) -> Poll<RetryError<E>> {
         let mut this = self.as_mut().project();
+        // The attempt's future is done, also where a hook panics now.
+        this.state.set(State::End);
         let log = Log { policy: (*this.policy).borrow(), caller: this.caller };
         // A waiting future has no room for a run.
         let mut run = log.policy.backoff.run(this.progress.attempt());
@@ -547,10 +549,7 @@ where
         let report = Report { log, observer };
         let nanos = match this.progress.after_failure(&error, classify, &mut run, report) {
             Ok(nanos) => nanos,
-            Err(reason) => {
-                this.state.set(State::End);
-                return Poll::Ready(this.progress.gave_up(error, reason));
-            }
+            Err(reason) => return Poll::Ready(this.progress.gave_up(error, reason)),
         };
         let delay = log.policy.backoff.duration(nanos);
         notify.retry(&this.progress.event(log.policy, delay, &error));

@@ -27,6 +27,10 @@ use fastrand::Rng;
 /// the hint, and keeps it under the cap: the spread above a hint is that of the nominal delay, and a
 /// hint that is the cap leaves no room for any.
 ///
+/// Draws differ from run to run, from thread to thread and from process to process. A closure's run or a list
+/// of delays that was begun before a process forks goes on alike in both. Where the standard library has
+/// no entropy, as on `wasm32-unknown-unknown`, give each client a [seed](crate::Backoff::with_seed).
+///
 /// Take [`Full`](Jitter::Full) when in doubt: it spreads a crowd the widest and finishes with the
 /// fewest calls. [`Equal`](Jitter::Equal) never comes back at once.
 ///
@@ -126,7 +130,7 @@ impl Draws {
 }
 
 /// From the state of one draw to that of the next: the step of wyrand, fastrand's generator, so that a
-/// run is its sequence. Any odd number would do.
+/// run is its sequence. With a small one, numbers in progression would come out.
 const STEP: u64 = 0x2d35_8dcc_aa6c_78a5;
 
 thread_local! {
@@ -136,7 +140,8 @@ thread_local! {
 
 /// Neither fastrand's global generator, which a program may seed with a constant, nor the state of
 /// this thread alone, which a fork copies, may decide when clients come back. Each thread starts
-/// from the system's entropy; each seed is told apart by the process.
+/// from the system's entropy; each seed is told apart by the process. Neighbouring processes have related
+/// seeds; it is the second mix, that of the draw, which makes their draws unrelated.
 fn fresh_seed() -> u64 {
     let process = u64::from(process_id());
     let state = STATE.get();

@@ -11,7 +11,7 @@ use crate::jitter::Jitter;
 
 /// How often an operation is attempted, how long all of it may take, and the [`Backoff`] between.
 ///
-/// A small `Copy` value without closures: make it a constant and share it. Every setter is a
+/// A `Copy` value without closures, of 184 bytes where pointers have 8: make it a constant and share it. Every setter is a
 /// `const fn`, so that a constant with a value that makes no sense does not compile:
 ///
 /// ```
@@ -392,7 +392,7 @@ impl RetryPolicy {
     /// assert_eq!(calls, 3);
     /// ```
     pub fn delays(&self) -> RetryIter {
-        self.backoff.first(u64::from(self.max_attempts) - 1)
+        self.backoff.limited(u64::from(self.max_attempts) - 1)
     }
 
     /// Starts the loop form, for a block that needs `?`, `break` or `&mut` state. Call it right before

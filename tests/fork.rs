@@ -69,6 +69,16 @@ fn main() {
         assert!(!lines[..place].contains(line), "drawn twice: {line}");
     }
 
+    // A loop that was begun before a fork draws its next delay in each process by itself.
+    let mut retry = RetryPolicy::new().with_jitter(Jitter::Full).with_logging(false).start();
+    let mut next = || {
+        let delay = retry.delay_after(&std::io::ErrorKind::TimedOut).expect("an attempt is left");
+        format!("{delay:?}")
+    };
+    next();
+    let nexts = [forked(&mut next), forked(&mut next), next()];
+    assert!(nexts[0] != nexts[1] && nexts[1] != nexts[2] && nexts[2] != nexts[0], "{nexts:?}");
+
     // Not only different, but spread out: the numbers of processes follow each other.
     let first = || {
         let backoff = Backoff::constant(secs(10)).with_jitter(Jitter::Full);

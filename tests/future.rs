@@ -239,19 +239,9 @@ async fn dropping_the_wait_of_a_loop_counts_the_retry_as_made() {
     assert_eq!((retry.attempt(), retry.waited()), (2, secs(1)));
 }
 
-#[test]
-fn what_panics_in_the_operation_leaves_a_future_that_has_ended() {
-    let mut calls = 0;
-    let mut future = pin!(
-        (|| {
-            calls += 1;
-            assert_ne!(calls, 2, "the second call panics");
-            ready(Err::<(), _>(transient()))
-        })
-        .sleep_with(|_| ready(()))
-        .retry_with(&POLICY)
-    );
-    for message in ["the second call panics", "a retry was polled after its end"] {
+/// Polls until it panics, and again.
+fn assert_panics_and_has_ended(mut future: Pin<&mut impl Future>, message: &str) {
+    for message in [message, "a retry was polled after its end"] {
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let mut context = Context::from_waker(Waker::noop());
             while future.as_mut().poll(&mut context).is_pending() {}
@@ -261,6 +251,30 @@ fn what_panics_in_the_operation_leaves_a_future_that_has_ended() {
         let text = literal.or_else(|| payload.downcast_ref::<String>().cloned()).expect("a text");
         assert!(text.contains(message), "{text}");
     }
+}
+
+#[test]
+fn what_panics_in_the_operation_leaves_a_future_that_has_ended() {
+    let mut calls = 0;
+    let future = pin!(
+        (|| {
+            calls += 1;
+            assert_ne!(calls, 2, "the second call panics");
+            ready(Err::<(), _>(transient()))
+        })
+        .sleep_with(|_| ready(()))
+        .retry_with(&POLICY)
+    );
+    assert_panics_and_has_ended(future, "the second call panics");
+}
+
+#[test]
+fn what_panics_in_a_hook_leaves_a_future_that_has_ended() {
+    let fails = || ready(Err::<(), _>(transient()));
+    let future = pin!(
+        fails.on_retry(|_| panic!("the hook panics")).sleep_with(|_| ready(())).retry_with(&POLICY)
+    );
+    assert_panics_and_has_ended(future, "the hook panics");
 }
 
 #[tokio::test(start_paused = true)]

@@ -359,3 +359,9 @@ fn the_short_cuts_of_the_policy_change_its_backoff() {
     let (long, short) = (long.with_max_attempts(20), short.with_max_attempts(20));
     assert!(long.delays().eq(short.delays()));
 }
+
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn values_are_as_small_as_their_documentation_says() {
+    assert_eq!((size_of::<Backoff>(), size_of::<RetryPolicy>()), (136, 184));
+}
