@@ -141,7 +141,7 @@ pub struct RetryContext {
 
 impl RetryContext {
     pub(crate) fn new(policy: RetryPolicy, caller: &'static Location<'static>) -> Self {
-        let progress = Progress::new(Moment::if_limited(policy.max_elapsed()));
+        let progress = Progress::started(&policy);
         Self { policy, caller, observer: &(), progress, before: progress, stopped: None }
     }
 
@@ -178,7 +178,7 @@ impl RetryContext {
     /// ```
     #[must_use]
     pub const fn attempt(&self) -> u32 {
-        self.progress.attempt
+        self.progress.attempt()
     }
 
     /// The sum of the waits so far, as they were asked for.

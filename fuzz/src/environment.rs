@@ -53,7 +53,7 @@ pub fn environment(data: &[u8]) {
             assert!(wrong.contains(&error.to_string()), "none of {wrong:?} is: {error}");
             let value = error.value().map(|value| format!(": `{value}` is not allowed; use "));
             let value = value.as_deref().unwrap_or(": there is no such setting; use ");
-            let (key, allowed) = (error.key(), error.allowed());
+            let (key, allowed) = (error.key().escape_debug(), error.allowed());
             assert_eq!(error.to_string(), format!("environment variable {key}{value}{allowed}"));
         }
     }
@@ -83,12 +83,13 @@ fn as_in_a_file(setting: &Setting, text: &[u8]) -> Option<Value> {
 
 fn not_allowed(name: &str, value: &[u8], setting: &Setting) -> String {
     let shown = String::from_utf8_lossy(value);
-    let (shown, allowed) = (shown.escape_debug(), setting.allowed);
+    let (name, shown, allowed) = (name.escape_debug(), shown.escape_debug(), setting.allowed);
     format!("environment variable {name}: `{shown}` is not allowed; use {allowed}")
 }
 
 fn unknown(name: &str, prefix: &str) -> String {
     let known = SETTINGS.map(|setting| format!("{prefix}{}", setting.variable)).join(", ");
+    let name = name.escape_debug();
     format!("environment variable {name}: there is no such setting; use one of {known}")
 }
 
