@@ -5,7 +5,8 @@ mod common;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use common::drivers::{DRIVERS, Endless, Stop};
+use common::drivers::awaited::DRIVERS;
+use common::drivers::{Endless, Stop};
 use common::{Break, Busy, Fail, ScriptError, Step, Succeed, ms, secs};
 use retry_ext::{Backoff, Jitter, RetryPolicy, StopReason};
 

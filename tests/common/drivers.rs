@@ -1,15 +1,17 @@
 //! Every driver behind one signature: an operation and a sleeper go in, what was seen comes out.
 
-use std::cell::{Cell, RefCell};
-use std::future::{Future, ready};
-use std::time::{Duration, Instant};
+use std::cell::RefCell;
+use std::time::Duration;
 
 use retry_ext::{
-    AsyncRetryExt, RetryContext, RetryError, RetryEvent, RetryExt, RetryIteratorExt, RetryPolicy,
-    SleepOutcome, StopReason,
+    RetryContext, RetryError, RetryEvent, RetryExt, RetryIteratorExt, RetryPolicy, SleepOutcome,
+    StopReason,
 };
 
-use super::{Heard, ScriptError, Step, ms, poll_to_end};
+use super::{Heard, ScriptError, Step};
+
+#[cfg(feature = "tokio")]
+pub mod awaited;
 
 /// What a driver drives.
 pub trait World {
@@ -133,9 +135,6 @@ impl<'a> Watch<'a> {
 
 pub type Driver = fn(RetryPolicy, &mut dyn World) -> Seen;
 
-pub const DRIVERS: [(&str, Driver); 4] =
-    [("closure", by_closure), ("loop", by_loop), ("iterator", by_iterator), ("future", by_future)];
-
 pub fn verb(watch: &Watch<'_>, policy: RetryPolicy) -> Result<(), RetryError<ScriptError>> {
     (|| watch.call())
         .on_retry(|retry| watch.hear(retry))
@@ -204,93 +203,4 @@ fn items(watch: &Watch<'_>, policy: RetryPolicy) -> impl Iterator<Item = Seen> {
         .sleep_with(|delay| watch.wait(delay))
         .retry_with(policy)
         .map(|item| watch.end(item))
-}
-
-pub fn by_future(policy: RetryPolicy, world: &mut dyn World) -> Seen {
-    let watch = Watch::over(world);
-    let (end, _polls) = poll_to_end(
-        (|| ready(watch.call()))
-            .on_retry(|retry| watch.hear(retry))
-            .sleep_with(|delay| ready(watch.wait(delay)))
-            .retry_with(policy),
-    );
-    watch.end(end)
-}
-
-/// Runs it where tokio's clock, and so that of deadlines and budgets, stands still unless somebody
-/// sleeps on it or moves it.
-pub fn paused<F: Future>(future: F) -> F::Output {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.expect("a runtime with a timer").block_on(future)
-}
-
-/// The future that sleeps on tokio's timer. Its world is not asked to wait.
-pub fn by_timer(policy: RetryPolicy, world: &mut dyn World) -> Seen {
-    let watch = Watch::over(world);
-    let asked = Cell::new(None);
-    paused(async {
-        let end = (|| {
-            if let Some((delay, at)) = asked.take() {
-                watch.slept(delay, tokio::time::Instant::elapsed(&at), TICKS);
-            }
-            ready(watch.call())
-        })
-        .on_retry(|retry| {
-            asked.set(Some((retry.delay, tokio::time::Instant::now())));
-            watch.hear(retry);
-        })
-        .retry_with(policy)
-        .await;
-        watch.end(end)
-    })
-}
-
-/// Tokio's clock, where it is paused, and its timer each round to a millisecond.
-const TICKS: Duration = ms(2);
-
-/// The loop that awaits, on tokio's timer. Its world is not asked to wait.
-pub fn by_awaiting_loop(policy: RetryPolicy, world: &mut dyn World) -> Seen {
-    paused(waiting_loop(policy, world, TICKS, async |retry, error| {
-        let at = tokio::time::Instant::now();
-        retry.wait_after_async(error).await.map(|()| at.elapsed())
-    }))
-}
-
-/// The loop that blocks its thread: it really sleeps. Its world is not asked to wait.
-pub fn by_blocking_loop(policy: RetryPolicy, world: &mut dyn World) -> Seen {
-    paused(waiting_loop(policy, world, Duration::MAX, async |retry, error| {
-        let at = Instant::now();
-        retry.wait_after(error).map(|()| at.elapsed())
-    }))
-}
-
-/// Nobody tells such a loop its delays: they are what its `waited` grows by.
-async fn waiting_loop(
-    policy: RetryPolicy,
-    world: &mut dyn World,
-    more: Duration,
-    mut wait: impl AsyncFnMut(
-        &mut RetryContext,
-        ScriptError,
-    ) -> Result<Duration, RetryError<ScriptError>>,
-) -> Seen {
-    let watch = Watch::over(world);
-    let mut retry = policy.start();
-    let end = loop {
-        let Err(error) = watch.call() else {
-            retry.succeeded();
-            break Ok(());
-        };
-        let (attempt, waited) = (retry.attempt(), retry.waited());
-        let slept = match wait(&mut retry, error.clone()).await {
-            Ok(slept) => slept,
-            Err(stopped) => break Err(stopped),
-        };
-        let delay = retry.waited().checked_sub(waited).expect("waits add up");
-        let (max_attempts, name) = (policy.max_attempts(), policy.name());
-        watch.note(Heard { attempt, max_attempts, delay, waited, error, name });
-        watch.slept(delay, slept, more);
-    };
-    watch.end(end)
 }

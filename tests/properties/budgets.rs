@@ -10,7 +10,8 @@ use proptest::sample::select;
 use retry_ext::{RetryBudget, RetryPolicy, SleepOutcome, StopReason};
 
 use crate::cases::{cases, purses, rules};
-use crate::common::drivers::{DRIVERS, Endless, Seen, World, by_closure};
+use crate::common::drivers::awaited::DRIVERS;
+use crate::common::drivers::{Endless, Seen, World, by_closure};
 use crate::common::model::{Model, Purse};
 use crate::common::{Fail, ScriptError, Succeed, secs};
 use crate::{Stage, for_all};

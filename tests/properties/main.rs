@@ -13,7 +13,8 @@ mod runs;
 use std::sync::Once;
 use std::time::Duration;
 
-use common::drivers::{Driver, Seen, World, paused};
+use common::drivers::awaited::paused;
+use common::drivers::{Driver, Seen, World};
 use common::model::Scenario;
 use common::{ScriptError, poll_to_end, secs};
 use proptest::strategy::Strategy;

@@ -9,10 +9,8 @@ use proptest::test_runner::TestCaseResult;
 use retry_ext::StopReason;
 
 use crate::cases::{Case, JITTERS, cases, rules};
-use crate::common::drivers::{
-    DRIVERS, Driver, Endless, Seen, by_awaiting_loop, by_blocking_loop, by_closure, by_long_loop,
-    by_timer, by_whole_iterator,
-};
+use crate::common::drivers::awaited::{DRIVERS, by_awaiting_loop, by_blocking_loop, by_timer};
+use crate::common::drivers::{Driver, Endless, Seen, by_closure, by_long_loop, by_whole_iterator};
 use crate::common::model::{Model, Rules};
 use crate::common::{Break, Busy, Fail, Succeed};
 use crate::{Stage, YEAR, drive, for_all};
