@@ -1,7 +1,12 @@
 //! `cargo run --example locked_file`
 //!
 //! A file that another process has locked: this program starts itself a second time to hold the lock,
-//! and retries until it is released.
+//! and retries until it is released. It needs Rust 1.89.
+
+#![expect(
+    clippy::incompatible_msrv,
+    reason = "`File::try_lock` is newer than the library's minimum"
+)]
 
 use std::error::Error;
 use std::fs::{File, TryLockError};
@@ -20,7 +25,10 @@ const LOCK: RetryPolicy = RetryPolicy::new()
 
 /// A held lock is transient; a file that cannot be locked at all is not.
 fn lock(file: &File) -> Result<(), RetryError<TryLockError>> {
-    (|| file.try_lock()).on_retry(|retry| println!("  {retry}: {}", retry.error)).retry_with(LOCK)
+    (|| file.try_lock())
+        .retry_if(|error| matches!(error, TryLockError::WouldBlock))
+        .on_retry(|retry| println!("  {retry}: {}", retry.error))
+        .retry_with(LOCK)
 }
 
 /// The other process: says that it has the lock, keeps it for a while, and releases it by ending.

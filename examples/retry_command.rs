@@ -7,6 +7,7 @@
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
 
 use retry_ext::{IsTransient, RetryConfig, RetryEvent, RetryExt};
@@ -27,7 +28,7 @@ const NOT_FOUND: u8 = 127;
 
 #[derive(Debug, thiserror::Error)]
 enum CommandError {
-    #[error("cannot run {}", .0.display())]
+    #[error("cannot run {}", Path::new(.0).display())]
     Start(OsString, #[source] std::io::Error),
     #[error("{status}")]
     Failed { status: ExitStatus, transient: bool },

@@ -478,10 +478,10 @@ impl Iterator for RetryIter {
             return None;
         }
         self.taken += 1;
-        if self.curve.jitter == Jitter::None
-            && let Some(next) = self.curve.following(self.run.next)
-        {
-            return Some(Duration::from_nanos(mem::replace(&mut self.run.next, next)));
+        if self.curve.jitter == Jitter::None {
+            if let Some(next) = self.curve.following(self.run.next) {
+                return Some(Duration::from_nanos(mem::replace(&mut self.run.next, next)));
+            }
         }
         let retry = u32::try_from(self.taken).unwrap_or(u32::MAX);
         let wait = self.curve.wait(retry, &mut self.run, &mut self.previous, 0);

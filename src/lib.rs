@@ -418,8 +418,8 @@
 //!   example is a tool that reads its policy from the environment.
 //! * **A database** (`sqlite_locked` and `postgres_start`, in `examples/database`): a lock, a server
 //!   that starts, a serialization failure. Retry the whole transaction, not its last statement.
-//! * **A locked file** (`locked_file`): [`TryLockError`](std::fs::TryLockError) says itself whether the
-//!   lock is held or the file cannot be locked.
+//! * **A locked file** (`locked_file`): [`TryLockError`](std::fs::TryLockError) tells a held lock from a
+//!   file that cannot be locked. Add `.retry_if(|error| matches!(error, TryLockError::WouldBlock))`.
 //!
 //! ## Delays for a loop of your own
 //!

@@ -150,16 +150,6 @@ impl IsTransient for io::ErrorKind {
     }
 }
 
-/// A lock that another process holds is transient; an error is so by its [kind](io::Error::kind).
-impl IsTransient for std::fs::TryLockError {
-    fn is_transient(&self) -> bool {
-        match self {
-            Self::WouldBlock => true,
-            Self::Error(error) => error.is_transient(),
-        }
-    }
-}
-
 /// A lock that another thread holds is transient, a poisoned one is not.
 impl<T> IsTransient for std::sync::TryLockError<T> {
     fn is_transient(&self) -> bool {

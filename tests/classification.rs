@@ -1,7 +1,6 @@
 //! `IsTransient` for what the standard library returns.
 
 use std::convert::Infallible;
-use std::fs::TryLockError as FileLockError;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError, TrySendError};
@@ -96,13 +95,6 @@ fn real_errors_of_the_system_are_told_apart() {
 
     assert!(!std::fs::read("no/such/file").expect_err("no file").is_transient());
     assert!(!std::fs::read(".").expect_err("a directory").is_transient());
-}
-
-#[test]
-fn a_held_file_lock_is_transient_and_its_errors_go_by_kind() {
-    assert!(FileLockError::WouldBlock.is_transient());
-    assert!(FileLockError::Error(ErrorKind::Interrupted.into()).is_transient());
-    assert!(!FileLockError::Error(ErrorKind::PermissionDenied.into()).is_transient());
 }
 
 #[test]
