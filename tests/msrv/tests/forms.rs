@@ -1,0 +1,289 @@
+//! Every form of the crate does its work.
+
+use std::cell::RefCell;
+use std::future::ready;
+use std::io::{Error, ErrorKind};
+use std::iter;
+use std::time::Duration;
+
+use log::{Level, LevelFilter, Log, Metadata, Record, kv};
+use retry_ext::{
+    AsyncRetryExt, Backoff, IsTransient, Jitter, Observation, Observer, RetryBudget, RetryConfig,
+    RetryError, RetryExt, RetryIteratorExt, RetryPolicy, RetryStats, StopReason,
+};
+use serde::Deserialize;
+use serde::de::value::{Error as ValueError, MapDeserializer};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+const POLICY: RetryPolicy = RetryPolicy::new().with_backoff(Backoff::constant(MILLISECOND));
+
+/// An operation that times out this many times, then returns its number of calls.
+fn failing(failures: u32) -> impl FnMut() -> Result<u32, Error> {
+    let mut calls = 0;
+    move || {
+        calls += 1;
+        if calls > failures { Ok(calls) } else { Err(ErrorKind::TimedOut.into()) }
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    runtime.expect("a runtime").block_on(future)
+}
+
+#[test]
+fn a_closure_is_retried() {
+    let mut hooked = Vec::new();
+    let value = failing(2)
+        .on_retry(|retry| hooked.push((retry.attempt, retry.delay)))
+        .retry_with(POLICY)
+        .expect("the third attempt succeeds");
+    assert_eq!(value, 3);
+    assert_eq!(hooked, [(1, MILLISECOND), (2, MILLISECOND)]);
+}
+
+#[test]
+fn a_closure_gives_up_with_the_last_error() {
+    let error = failing(3).retry_with(POLICY).expect_err("three attempts are allowed");
+    assert_eq!((error.attempts(), error.reason()), (3, StopReason::AttemptsExhausted));
+    assert_eq!(error.waited(), 2 * MILLISECOND);
+    assert!(error.to_string().starts_with("gave up after 3 attempts"), "{error}");
+    assert_eq!(error.into_error().kind(), ErrorKind::TimedOut);
+}
+
+#[test]
+fn a_predicate_classifies_a_third_party_error() {
+    let mut texts = ["", "7"].into_iter();
+    let number = (|| texts.next().expect("two calls").parse::<u8>())
+        .retry_if(|error| *error.kind() == std::num::IntErrorKind::Empty)
+        .sleep_with(|_| ())
+        .retry_with(POLICY);
+    assert_eq!(number.ok(), Some(7));
+}
+
+#[test]
+fn an_async_closure_is_retried_on_the_timer_of_tokio() {
+    let mut attempts = failing(2);
+    let value = block_on((|| ready(attempts())).retry_with(POLICY));
+    assert_eq!(value.expect("the third attempt succeeds"), 3);
+
+    let error = block_on(async {
+        let times_out = async || Err::<(), _>(Error::from(ErrorKind::TimedOut));
+        times_out.retry_with(POLICY).await.expect_err("every attempt times out")
+    });
+    assert_eq!((error.attempts(), error.waited()), (3, 2 * MILLISECOND));
+}
+
+#[test]
+fn an_async_closure_is_retried_with_another_timer() {
+    let mut waits = Vec::new();
+    let mut attempts = failing(2);
+    let chain = (|| ready(attempts())).sleep_with(|delay| {
+        waits.push(delay);
+        ready(())
+    });
+    assert_eq!(block_on(chain.retry_with(POLICY)).ok(), Some(3));
+    assert_eq!(waits, [MILLISECOND; 2]);
+}
+
+#[test]
+fn an_iterator_of_results_is_retried() {
+    let items: Result<Vec<_>, RetryError<Error>> =
+        iter::repeat_with(failing(2)).retry_with(POLICY).take(3).collect();
+    assert_eq!(items.expect("the source recovers"), [3, 4, 5]);
+}
+
+#[test]
+fn a_loop_waits_by_itself() {
+    let mut operation = failing(2);
+    let mut retry = POLICY.start();
+    let value = loop {
+        match operation() {
+            Ok(value) => break value,
+            Err(error) => retry.wait_after(error).expect("two retries are allowed"),
+        }
+    };
+    retry.succeeded();
+    assert_eq!(value, 3);
+}
+
+#[test]
+fn an_async_loop_waits_by_itself() {
+    let mut operation = failing(9);
+    let error = block_on(async {
+        let mut retry = POLICY.start();
+        loop {
+            let Err(error) = operation() else { panic!("it fails nine times") };
+            if let Err(stopped) = retry.wait_after_async(error).await {
+                break stopped;
+            }
+        }
+    });
+    assert_eq!((error.attempts(), error.reason()), (3, StopReason::AttemptsExhausted));
+}
+
+#[test]
+fn a_loop_takes_the_delay_and_waits_elsewhere() {
+    let timed_out = Error::from(ErrorKind::TimedOut);
+    let mut retry = POLICY.start();
+    assert_eq!(retry.delay_after(&timed_out), Ok(MILLISECOND));
+    assert_eq!(retry.delay_after(&timed_out), Ok(MILLISECOND));
+    assert_eq!(retry.delay_after(&timed_out), Err(StopReason::AttemptsExhausted));
+}
+
+#[test]
+fn delays_are_iterated() {
+    const BACKOFF: Backoff = Backoff::exponential().with_initial_delay(Duration::from_millis(100));
+    let delays: Vec<u128> = BACKOFF.iter().take(4).map(|delay| delay.as_millis()).collect();
+    assert_eq!(delays, [100, 200, 400, 800]);
+    assert_eq!(POLICY.delays().count(), 2);
+
+    let mut seconds = Vec::new();
+    for delay in Backoff::linear() {
+        if delay > Duration::from_secs(3) {
+            break;
+        }
+        seconds.push(delay.as_secs());
+    }
+    assert_eq!(seconds, [1, 2, 3]);
+}
+
+#[test]
+fn jitter_draws_below_the_delay_and_equally_with_equal_seeds() {
+    const BACKOFF: Backoff = Backoff::exponential().with_jitter(Jitter::Full);
+    let draws = |seed| BACKOFF.with_seed(seed).iter().take(100).collect::<Vec<_>>();
+    assert_eq!(draws(1), draws(1));
+    assert_ne!(draws(1), draws(2));
+    assert!(BACKOFF.iter().zip(Backoff::exponential()).take(100).all(|(draw, cap)| draw <= cap));
+}
+
+#[test]
+fn a_budget_refuses_retries_above_its_share() {
+    static BUDGET: RetryBudget = RetryBudget::new().with_ratio(0.0).with_min_retries(1);
+    let error = failing(3)
+        .sleep_with(|_| ())
+        .retry_with(POLICY.with_budget(&BUDGET))
+        .expect_err("one retry is allowed");
+    assert_eq!((error.attempts(), error.reason()), (2, StopReason::BudgetExhausted));
+    assert_eq!(BUDGET.available(), 0);
+}
+
+#[test]
+fn an_observer_is_called_for_every_outcome() {
+    #[derive(Default)]
+    struct Calls(RefCell<Vec<String>>);
+
+    impl Observer for Calls {
+        fn on_retry(&self, seen: &Observation, delay: Duration) {
+            self.0.borrow_mut().push(format!("retry {} in {delay:?}", seen.attempt));
+        }
+
+        fn on_success(&self, seen: &Observation) {
+            self.0.borrow_mut().push(format!("success {}", seen.attempt));
+        }
+
+        fn on_give_up(&self, seen: &Observation, reason: StopReason) {
+            self.0.borrow_mut().push(format!("gave up {}: {reason:?}", seen.attempt));
+        }
+    }
+
+    let (calls, stats) = (Calls::default(), RetryStats::new());
+    for failures in [1, 2] {
+        let policy = POLICY.with_max_attempts(2);
+        let observed = failing(failures).observe(&calls).retry_with(policy);
+        assert_eq!(observed.is_ok(), failures == 1);
+        let counted = failing(failures).observe(&stats).retry_with(policy);
+        assert_eq!(counted.is_ok(), failures == 1);
+    }
+    let expected =
+        ["retry 1 in 1ms", "success 2", "retry 1 in 1ms", "gave up 2: AttemptsExhausted"];
+    assert_eq!(calls.0.into_inner(), expected);
+    let snapshot = stats.snapshot();
+    assert_eq!((snapshot.calls, snapshot.retries, snapshot.succeeded_after_retry), (4, 2, 1));
+    assert_eq!(snapshot.gave_up(StopReason::AttemptsExhausted), 1);
+}
+
+#[test]
+fn a_configuration_becomes_a_policy() {
+    fn read<const N: usize>(keys: [(&str, &str); N]) -> Result<RetryConfig, ValueError> {
+        RetryConfig::deserialize(MapDeserializer::new(keys.into_iter()))
+    }
+
+    let config = read([("initial_delay", "250ms"), ("max_delay", "1m 30s"), ("jitter", "full")]);
+    let policy = config.and_then(|config| config.into_policy().map_err(serde::de::Error::custom));
+    let policy = policy.expect("every value is allowed");
+    assert_eq!(policy.backoff().initial_delay(), Duration::from_millis(250));
+    assert_eq!(policy.jitter(), Jitter::Full);
+    assert_eq!(policy.max_delay(), Duration::from_secs(90));
+
+    assert!(read([("max_dealy", "5s")]).is_err());
+    let delay = Some(Duration::from_secs(48 * 3600));
+    let error = RetryConfig { max_delay: delay, ..RetryConfig::default() }.into_policy();
+    assert_eq!(error.expect_err("48 hours are too long").key(), "max_delay");
+    let unset = RetryConfig::from_env_prefixed("MSRV_TEST_").expect("no such variable is set");
+    assert_eq!(unset, RetryConfig::default());
+}
+
+#[test]
+fn an_error_type_carries_the_hint_of_a_server() {
+    #[derive(Debug)]
+    struct Busy;
+
+    impl IsTransient for Busy {
+        fn is_transient(&self) -> bool {
+            true
+        }
+
+        fn retry_after(&self) -> Option<Duration> {
+            Some(2 * MILLISECOND)
+        }
+    }
+
+    let policy = POLICY.with_max_attempts(2).with_max_delay(Duration::from_secs(1));
+    let error = (|| Err::<(), _>(Busy)).retry_with(policy).expect_err("it is always busy");
+    assert!(error.waited() >= 2 * MILLISECOND, "{:?}", error.waited());
+}
+
+#[test]
+fn a_record_has_key_values() {
+    thread_local! {
+        static KEYS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    }
+
+    struct Logger;
+
+    impl Log for Logger {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn log(&self, record: &Record<'_>) {
+            struct Keys;
+
+            impl<'kvs> kv::VisitSource<'kvs> for Keys {
+                fn visit_pair(
+                    &mut self,
+                    key: kv::Key<'kvs>,
+                    value: kv::Value<'kvs>,
+                ) -> Result<(), kv::Error> {
+                    KEYS.with_borrow_mut(|keys| keys.push(format!("{key}={value}")));
+                    Ok(())
+                }
+            }
+
+            if record.level() == Level::Warn {
+                record.key_values().visit(&mut Keys).expect("every value can be formatted");
+            }
+        }
+
+        fn flush(&self) {}
+    }
+
+    log::set_logger(&Logger).expect("there is no other logger");
+    log::set_max_level(LevelFilter::Trace);
+    let named = POLICY.with_name("fetch");
+    assert!(failing(1).sleep_with(|_| ()).retry_with(named).is_ok());
+    let keys = KEYS.take();
+    assert!(keys.iter().any(|key| key == "attempt=1"), "{keys:?}");
+}
