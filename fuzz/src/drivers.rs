@@ -9,47 +9,16 @@ use std::sync::Once;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use log::{Level, LevelFilter, Log, Metadata, Record, kv};
+use log::{LevelFilter, Log, Metadata, Record, kv};
 use retry_ext::{
-    AsyncRetryExt, IsTransient, RetryBudget, RetryError, RetryEvent, RetryExt, RetryIteratorExt,
-    RetryPolicy, SleepOutcome,
+    AsyncRetryExt, RetryBudget, RetryError, RetryEvent, RetryExt, RetryIteratorExt, RetryPolicy,
+    SleepOutcome,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{self, Instant};
 
-use crate::policy::{Input, Outcome, Sleeper, Step};
-
-/// The error of a call, which is told apart by its number.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Failure {
-    pub(crate) call: usize,
-    pub(crate) outcome: Outcome,
-}
-
-impl IsTransient for Failure {
-    fn is_transient(&self) -> bool {
-        self.outcome != Outcome::Break
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self.outcome {
-            Outcome::Busy(hint) => Some(hint.into()),
-            _ => None,
-        }
-    }
-}
-
-/// What can be seen of a retry.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Entry {
-    Call { at: Duration },
-    Record(Level),
-    Retry { attempt: u32, delay: Duration, waited: Duration },
-    Wait(Duration),
-    End { at: Duration, result: Result<(), RetryError<Failure>>, available: Option<u32> },
-}
-
-pub(crate) type Journal = Vec<Entry>;
+use crate::input::{Input, Outcome, Sleeper, Step};
+use crate::journal::{Entry, Failure, Journal};
 
 thread_local! {
     /// Here, since a logger can be reached in no other way.

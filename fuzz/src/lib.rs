@@ -11,6 +11,8 @@ use std::thread;
 mod config;
 mod drivers;
 mod environment;
+mod input;
+mod journal;
 mod policy;
 mod rules;
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use log::Level;
 use retry_ext::{Backoff, IsTransient, Jitter, RetryPolicy, StopReason};
 
-use crate::drivers::{Entry, Failure};
-use crate::policy::{Outcome, Step};
+use crate::input::{Outcome, Step};
+use crate::journal::{Entry, Failure};
 
 /// The arithmetic is in nanoseconds of 64 bits; more than they hold is as good as the most.
 fn nanos(duration: Duration) -> u64 {
