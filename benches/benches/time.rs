@@ -66,7 +66,9 @@ fn time(contender: &Contender, scenario: Scenario, times: u64) -> Duration {
 
 /// An error where something was not measured since `start`.
 fn table(directory: &Path, start: SystemTime) -> Result<String, String> {
-    let table = report::table(&Scenario::ALL.map(Scenario::title), |contender, column| {
+    let names = contenders::ALL.map(|contender| contender.name);
+    let table = report::table(&names, &Scenario::ALL.map(Scenario::title), |row, column| {
+        let contender = contenders::ALL[row];
         let scenario = Scenario::ALL[column];
         let entry = contender.entry(scenario);
         let file = directory.join(scenario.title()).join(contender.name).join("new/estimates.json");
@@ -74,7 +76,8 @@ fn table(directory: &Path, start: SystemTime) -> Result<String, String> {
         let median = median.map_err(|error| format!("{}: {error}", file.display()))?;
         Ok(Figure { value: median.map(rounded), remark: entry.remark })
     })?;
-    Ok(format!("Nanoseconds per call, or per delay, medians; {}.\n\n{table}", report::compiler()?))
+    let compiler = report::compiler()?;
+    Ok(format!("Nanoseconds per call, or per delay, medians; {compiler}, thin LTO.\n\n{table}"))
 }
 
 /// What criterion found.

@@ -4,8 +4,6 @@ use std::fmt::Write;
 use std::process::Command;
 use std::{fs, io};
 
-use crate::{Contender, contenders};
-
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 
 /// What stands in a field of a table.
@@ -17,21 +15,22 @@ pub struct Figure {
     pub remark: &'static str,
 }
 
-/// A table with a row for each contender, and the remarks below it.
+/// A table with a row for each name of a contender, and the remarks below it.
 ///
 /// # Errors
 ///
-/// Those of `figure`, which is asked for each contender and each column.
+/// Those of `figure`, which is called with the index of each row and of each column.
 pub fn table(
+    names: &[&str],
     titles: &[&str],
-    figure: impl Fn(&Contender, usize) -> Result<Figure, String>,
+    figure: impl Fn(usize, usize) -> Result<Figure, String>,
 ) -> Result<String, String> {
     let mut text = format!("| | {} |\n|---|{}\n", titles.join(" | "), "---:|".repeat(titles.len()));
     let mut remarks = Vec::new();
-    for contender in contenders::ALL {
-        let mut fields = vec![label(contender)];
+    for (row, name) in names.iter().enumerate() {
+        let mut fields = vec![label(name)];
         for column in 0..titles.len() {
-            let Figure { value, remark } = figure(contender, column)?;
+            let Figure { value, remark } = figure(row, column)?;
             let mut field = value.unwrap_or("–".into());
             if !remark.is_empty() {
                 let known = remarks.iter().position(|known| *known == remark);
@@ -43,7 +42,9 @@ pub fn table(
         }
         let _ = writeln!(text, "| {} |", fields.join(" | "));
     }
-    text.push('\n');
+    if !remarks.is_empty() {
+        text.push('\n');
+    }
     for (index, remark) in remarks.iter().enumerate() {
         let _ = writeln!(text, "{}. {remark}", index + 1);
     }
@@ -58,12 +59,12 @@ pub fn rounded(value: f64) -> String {
 
 /// The contender and, of a crate from elsewhere, the version that `Cargo.lock` has.
 #[must_use]
-pub fn label(contender: &Contender) -> String {
-    let package = format!("name = \"{}\"\nversion = \"", contender.name);
+pub fn label(name: &str) -> String {
+    let package = format!("name = \"{name}\"\nversion = \"");
     let locked = include_str!("../../Cargo.lock").split_once(&package);
     match locked.and_then(|(_, rest)| rest.split_once("\"\nsource = ")) {
-        Some((version, _)) if !version.contains('\n') => format!("{} {version}", contender.name),
-        _ => contender.name.into(),
+        Some((version, _)) if !version.contains('\n') => format!("{name} {version}"),
+        _ => name.into(),
     }
 }
 
@@ -76,7 +77,7 @@ pub fn compiler() -> Result<String, String> {
     let text = output(Command::new("rustc").arg("-vV"))?;
     let field = |name| text.lines().find_map(|line| line.strip_prefix(name));
     match (field("release: "), field("host: ")) {
-        (Some(release), Some(host)) => Ok(format!("rustc {release}, {host}, thin LTO")),
+        (Some(release), Some(host)) => Ok(format!("rustc {release}, {host}")),
         _ => Err(format!("`rustc -vV` says only {text:?}")),
     }
 }

@@ -43,7 +43,9 @@ fn building_without_drawing_is_part_of_the_scenarios_of_delays() {
 fn the_figures_of_the_readme_are_of_the_versions_in_use() {
     let readme = include_str!("../README.md");
     for contender in ALL {
-        let row = format!("\n| {} |", label(contender));
-        assert_eq!(readme.matches(&row).count(), 2, "{row}: measure again, see README.md");
+        let row = format!("\n| {} |", label(contender.name));
+        let rows = readme.matches(&row).count();
+        let of_any_version = readme.matches(&format!("\n| {} ", contender.name)).count();
+        assert!(rows >= 2 && rows == of_any_version, "{row}: measure again, see README.md");
     }
 }

@@ -97,7 +97,9 @@ fn main() -> ExitCode {
 fn table() -> Result<String, String> {
     let valgrind = report::output(Command::new("valgrind").arg("--version"))?;
     let titles = COLUMNS.each_ref().map(|column| column.title);
-    let table = report::table(&titles, |contender, column| {
+    let names = contenders::ALL.map(|contender| contender.name);
+    let table = report::table(&names, &titles, |row, column| {
+        let contender = contenders::ALL[row];
         let count = COLUMNS[column].count;
         let value = value(contender, count)?;
         let remark = match count {
@@ -108,7 +110,7 @@ fn table() -> Result<String, String> {
         Ok(Figure { value: value.map(|value| count.show(value)), remark })
     })?;
     Ok(format!(
-        "Instructions and allocations per call, or per delay; {}, {}.\n\n{table}",
+        "Instructions and allocations per call, or per delay; {}, thin LTO, {}.\n\n{table}",
         report::compiler()?,
         valgrind.trim()
     ))
