@@ -10,6 +10,8 @@ const ATTEMPTS: u32 = 3;
 const FIRST_DELAY: Duration = Duration::from_millis(10);
 const CAP: Duration = Duration::from_mins(1);
 
+/// Out of line and in every program, so that its size is in no figure.
+#[inline(never)]
 pub fn is_transient(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionRefused)
 }

@@ -31,6 +31,7 @@ fn show(error: &dyn Display) {
 }
 
 fn done<T, E: Display>(result: Result<T, E>) {
+    black_box(contender::is_transient as fn(&std::io::Error) -> bool);
     match result {
         Ok(value) => drop(black_box(value)),
         Err(error) => show(&error),
