@@ -5,11 +5,12 @@ use std::iter::FusedIterator;
 use std::mem;
 use std::time::Duration;
 
-use crate::jitter::{Draws, Jitter, Range};
+use crate::jitter::{Hint, Jitter, JitterState, Range};
+use crate::nanos::{CoarseNanos, LONGEST, below_a_second, nanos};
 
 /// How long to wait before each retry.
 ///
-/// A `Copy` value of 136 bytes where pointers have 8. Every constructor and setter is a `const fn`, so a backoff can be a
+/// A `Copy` value (152 bytes on 64-bit targets). Every constructor and setter is a `const fn`, so a backoff can be a
 /// constant, and one with a value that makes no sense does not compile.
 ///
 /// One formula serves all strategies. With initial delay `d`, factor `f` and increment `i`, the
@@ -86,6 +87,7 @@ impl Backoff {
             growth: Growth::Whole,
             jitter: Jitter::None,
             seed: None,
+            otherwise: None,
         };
         Self {
             initial_delay: Duration::from_secs(1),
@@ -109,16 +111,23 @@ impl Backoff {
         Self { factor: 1.0, increment: Duration::from_secs(1), ..Self::exponential() }.consistent()
     }
 
-    /// The same delay each time, but never more than [`max_delay`](Self::max_delay), 60 s.
+    /// The same delay each time. A delay above 60 s raises [`max_delay`](Self::max_delay), so that it is kept.
     ///
     /// ```
     /// # use retry_ext::Backoff;
     /// # use std::time::Duration;
     /// let backoff = Backoff::constant(Duration::from_micros(500));
     /// assert!(backoff.iter().take(100).all(|delay| delay == Duration::from_micros(500)));
+    /// assert_eq!(Backoff::constant(Duration::from_secs(300)).delay(1), Duration::from_secs(300));
     /// ```
     pub const fn constant(delay: Duration) -> Self {
-        Self { initial_delay: delay, factor: 1.0, ..Self::exponential() }.consistent()
+        Self { initial_delay: delay, factor: 1.0, ..Self::exponential() }.capped_above(delay)
+    }
+
+    /// Raises the cap to a delay that was asked for by its number.
+    const fn capped_above(self, delay: Duration) -> Self {
+        let raised = nanos(delay) > nanos(self.curve.max_delay);
+        self.with_max_delay(if raised { delay } else { self.curve.max_delay })
     }
 
     /// Delays of your own, from the number of the retry: 1 before the first retry, then 2, 3, …
@@ -145,7 +154,7 @@ impl Backoff {
     /// ```
     pub const fn custom(delay: fn(u32) -> Duration) -> Self {
         let mut backoff = Self::exponential();
-        backoff.curve.growth = Growth::Custom(delay);
+        backoff.curve.growth = Growth::Custom(delay, Curve::custom);
         backoff.consistent()
     }
 
@@ -225,6 +234,10 @@ impl Backoff {
     /// ```
     pub const fn with_jitter(mut self, jitter: Jitter) -> Self {
         self.curve.jitter = jitter;
+        self.curve.otherwise = match jitter {
+            Jitter::None | Jitter::Full => None,
+            Jitter::Equal | Jitter::Decorrelated => Some(Curve::wait_otherwise),
+        };
         self
     }
 
@@ -343,36 +356,55 @@ impl Backoff {
     /// The first `limit` delays.
     #[inline]
     pub(crate) fn limited(&self, limit: u64) -> RetryIter {
-        let mut run = self.run(1);
+        let mut state = self.state(1);
         if self.curve.jitter != Jitter::None {
             // Now, so that a clone goes on with the same draws.
-            run.draws = Draws::seeded(1, &self.curve.seed);
+            state.jitter = JitterState::seeded(1, &self.curve.seed);
         }
-        RetryIter { curve: self.curve, run, previous: Brief::ZERO, taken: 0, limit }
+        RetryIter { curve: self.curve, state, previous: CoarseNanos::NONE, taken: 0, limit }
     }
 
-    /// A run that is about to wait before this retry.
+    /// The state of a series that is about to wait before this retry.
     #[inline]
-    pub(crate) fn run(&self, retry: u32) -> Run {
+    pub(crate) fn state(&self, retry: u32) -> BackoffState {
         let curve = &self.curve;
         let next = match curve.growth {
             Growth::Whole if retry > 1 => curve.after_steps(retry - 1),
             _ => curve.first, // exactly that, or not looked at
         };
-        Run { next, draws: Draws::UNSEEDED }
+        BackoffState { next, jitter: JitterState::UNSEEDED }
     }
 
-    /// What to wait before this retry, in nanoseconds: at least `floor`, which is not above the cap. The
-    /// caller keeps `run` and `previous` from one retry to the next.
-    #[expect(clippy::inline_always, reason = "hardly more instructions than a call of it")]
+    /// Returns the wait before this retry, in nanoseconds. The caller keeps `state` and `previous` from one
+    /// retry to the next.
+    #[expect(clippy::inline_always, reason = "a call would cost as much again")]
     #[inline(always)]
-    pub(crate) fn wait(&self, retry: u32, run: &mut Run, previous: &mut Brief, floor: u64) -> u64 {
-        self.curve.wait(retry, run, previous, floor)
+    pub(crate) fn wait(
+        &self,
+        retry: u32,
+        state: &mut BackoffState,
+        previous: &mut CoarseNanos,
+    ) -> u64 {
+        self.curve.wait(retry, state, previous)
     }
 
-    #[inline]
-    pub(crate) const fn duration(&self, nanos: u64) -> Duration {
-        self.curve.duration(nanos)
+    /// As [`wait`](Self::wait), after a server's hint.
+    pub(crate) fn hinted_wait(
+        &self,
+        retry: u32,
+        state: &mut BackoffState,
+        previous: &mut CoarseNanos,
+        hint: Hint,
+    ) -> u64 {
+        let range = self.curve.range(retry, state, *previous);
+        if !range.is_below(hint) {
+            return self.curve.draw(range, retry, state, previous);
+        }
+        if self.curve.jitter == Jitter::None {
+            return hint.floor;
+        }
+        // A wait that the server chose is not a previous delay of this series.
+        range.above(hint).draw(state.jitter.next(retry, &self.curve.seed))
     }
 
     /// To be called after a change of initial delay, factor, increment, cap or custom delays.
@@ -381,9 +413,9 @@ impl Backoff {
         let (first, increment, cap) =
             (nanos(self.initial_delay), nanos(self.increment), nanos(max_delay));
         let (growth, factor) = match (self.curve.growth, whole(self.factor)) {
-            (Growth::Custom(delay), _) => (Growth::Custom(delay), 0),
+            (custom @ Growth::Custom(..), _) => (custom, 0),
             (_, Some(factor)) => (Growth::Whole, factor),
-            (_, None) => (Growth::Fractional(self.factor), 0),
+            (_, None) => (Growth::Fractional(self.factor, Curve::fractional), 0),
         };
         let bound = match growth {
             Growth::Whole if increment <= cap => lesser((cap - increment) / factor + 1, LONGEST),
@@ -400,8 +432,8 @@ impl fmt::Debug for Backoff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { initial_delay, factor, increment, curve } = self;
         let custom = match curve.growth {
-            Growth::Custom(delay) => Some(delay),
-            Growth::Whole | Growth::Fractional(_) => None,
+            Growth::Custom(delay, _) => Some(delay),
+            Growth::Whole | Growth::Fractional(..) => None,
         };
         f.debug_struct("Backoff")
             .field("initial_delay", initial_delay)
@@ -458,8 +490,8 @@ impl IntoIterator for &Backoff {
 #[must_use = "iterators are lazy: the delays are yielded by `next`, and waiting is yours"]
 pub struct RetryIter {
     curve: Curve,
-    run: Run,
-    previous: Brief,
+    state: BackoffState,
+    previous: CoarseNanos,
     taken: u64,
     limit: u64,
 }
@@ -479,12 +511,14 @@ impl Iterator for RetryIter {
         }
         self.taken += 1;
         if self.curve.jitter == Jitter::None {
-            if let Some(next) = self.curve.following(self.run.next) {
-                return Some(Duration::from_nanos(mem::replace(&mut self.run.next, next)));
+            if let Some(next) = self.curve.following(self.state.next) {
+                // Below the bound, every delay can be counted.
+                let delay = mem::replace(&mut self.state.next, next);
+                return Some(below_a_second(delay).unwrap_or_else(|| Duration::from_nanos(delay)));
             }
         }
         let retry = u32::try_from(self.taken).unwrap_or(u32::MAX);
-        let wait = self.curve.wait(retry, &mut self.run, &mut self.previous, 0);
+        let wait = self.curve.wait(retry, &mut self.state, &mut self.previous);
         Some(self.curve.duration(wait))
     }
 
@@ -499,13 +533,13 @@ impl Iterator for RetryIter {
 
 impl FusedIterator for RetryIter {}
 
-/// What one run of delays keeps from one retry to the next. It can be made again at any retry, for
-/// those who have no room to keep it.
+/// The part of a series of delays that is kept from one retry to the next. It can be made again at any retry,
+/// so a driver without room for it need not keep it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Run {
-    /// The nominal delay that is next, where it follows from the one before.
+pub(crate) struct BackoffState {
+    /// The next nominal delay, if it follows from the previous one.
     next: u64,
-    draws: Draws,
+    jitter: JitterState,
 }
 
 /// All that a delay is computed from, in the units of the arithmetic: nanoseconds of 64 bits.
@@ -523,68 +557,97 @@ struct Curve {
     growth: Growth,
     jitter: Jitter,
     seed: Option<u64>,
+    /// Draws the waits of the jitters that are not drawn in line.
+    otherwise: Option<Otherwise>,
 }
+
+// Behind pointers, which the setters of a backoff set, so that a program contains only the code that it uses.
+type Otherwise = fn(&Curve, u32, BackoffState, CoarseNanos) -> (u64, BackoffState, CoarseNanos);
+type Nominal = fn(&Curve, u32) -> u64;
 
 #[derive(Clone, Copy, Debug)]
 enum Growth {
     /// By a whole factor. Exact: one delay follows from the one before.
     Whole,
     /// Each delay is computed from its number, so that rounding does not add up.
-    Fractional(f64),
-    Custom(fn(u32) -> Duration),
+    Fractional(f64, Nominal),
+    Custom(fn(u32) -> Duration, Nominal),
 }
 
 impl Curve {
-    /// What to wait, and in line for no and for full jitter, which most runs have.
-    #[expect(clippy::inline_always, reason = "hardly more instructions than a call of it")]
+    /// Returns the wait, in line for no and for full jitter, which most series have.
+    #[expect(clippy::inline_always, reason = "a call would cost as much again")]
     #[inline(always)]
-    fn wait(&self, retry: u32, run: &mut Run, previous: &mut Brief, floor: u64) -> u64 {
+    fn wait(&self, retry: u32, state: &mut BackoffState, previous: &mut CoarseNanos) -> u64 {
         if self.jitter == Jitter::Full {
-            let range = Range { low: 0, high: self.advance(retry, run) };
-            range.above(floor, self.cap).draw(run.draws.next(retry, &self.seed))
-        } else if self.jitter == Jitter::None {
-            self.advance(retry, run).max(floor)
-        } else {
+            let range = Range { low: 0, high: self.advance(retry, state) };
+            range.draw(state.jitter.next(retry, &self.seed))
+        } else if let Some(otherwise) = self.otherwise {
             let wait;
-            (wait, *run, *previous) = self.wait_otherwise(retry, *run, *previous, floor);
+            (wait, *state, *previous) = otherwise(self, retry, *state, *previous);
             wait
+        } else {
+            self.advance(retry, state)
         }
     }
 
-    /// All by value, so that who waits in line keeps it in registers.
-    #[cold]
-    #[inline(never)]
+    /// All by value, so that an in-line caller keeps it in registers.
     fn wait_otherwise(
         &self,
         retry: u32,
-        mut run: Run,
-        previous: Brief,
-        floor: u64,
-    ) -> (u64, Run, Brief) {
-        let range = if self.jitter == Jitter::Decorrelated {
-            let first = match self.growth {
-                Growth::Custom(delay) => nanos(delay(1)).min(self.cap),
-                _ => self.first,
-            };
-            let before = if retry == 1 { first } else { previous.get() };
-            Range::decorrelated(first, before, self.cap)
-        } else {
-            let high = self.advance(retry, &mut run);
-            Range { low: high / 2, high }
-        };
-        let wait = range.above(floor, self.cap).draw(run.draws.next(retry, &self.seed));
-        (wait, run, Brief::of(wait))
+        mut state: BackoffState,
+        mut previous: CoarseNanos,
+    ) -> (u64, BackoffState, CoarseNanos) {
+        let range = self.range(retry, &mut state, previous);
+        let wait = self.draw(range, retry, &mut state, &mut previous);
+        (wait, state, previous)
     }
 
-    /// The nominal delay before this retry, which the run then has behind it.
+    /// Returns the range of the wait before this retry, for any jitter.
+    fn range(&self, retry: u32, state: &mut BackoffState, previous: CoarseNanos) -> Range {
+        if self.jitter == Jitter::Decorrelated {
+            let first = match self.growth {
+                Growth::Custom(_, nominal) => nominal(self, 1),
+                _ => self.first,
+            };
+            return Range::decorrelated(first, previous.get().unwrap_or(first), self.cap);
+        }
+        let high = self.advance(retry, state);
+        let low = match self.jitter {
+            Jitter::None => high,
+            Jitter::Equal => high / 2,
+            _ => 0,
+        };
+        Range { low, high }
+    }
+
+    /// Draws the wait before this retry from its range.
+    fn draw(
+        &self,
+        range: Range,
+        retry: u32,
+        state: &mut BackoffState,
+        previous: &mut CoarseNanos,
+    ) -> u64 {
+        if self.jitter == Jitter::None {
+            return range.low;
+        }
+        let wait = range.draw(state.jitter.next(retry, &self.seed));
+        *previous = CoarseNanos::of(wait);
+        wait
+    }
+
+    /// Returns the nominal delay before this retry, and moves the state past it.
     #[inline]
-    fn advance(&self, retry: u32, run: &mut Run) -> u64 {
-        let next = match (self.following(run.next), self.growth) {
+    fn advance(&self, retry: u32, state: &mut BackoffState) -> u64 {
+        let next = match (self.following(state.next), self.growth) {
             (Some(next), _) => next,
             (None, Growth::Whole) => self.cap,
-            (None, _) => return self.nominal(retry),
+            (None, Growth::Fractional(_, nominal) | Growth::Custom(_, nominal)) => {
+                return nominal(self, retry);
+            }
         };
-        mem::replace(&mut run.next, next)
+        mem::replace(&mut state.next, next)
     }
 
     /// The delay that follows this one, below the cap or at it; `None` where it would be above, and where
@@ -595,14 +658,16 @@ impl Curve {
     }
 
     /// The nominal delay before retry 1, 2, 3, …, capped.
-    #[inline(never)]
     fn nominal(&self, retry: u32) -> u64 {
         match self.growth {
             Growth::Whole => self.after_steps(retry - 1),
-            Growth::Fractional(_) if retry == 1 => self.first, // which `f64` may not hold
-            Growth::Fractional(factor) => self.fractional(factor, retry - 1),
-            Growth::Custom(delay) => nanos(delay(retry)).min(self.cap),
+            Growth::Fractional(_, nominal) | Growth::Custom(_, nominal) => nominal(self, retry),
         }
+    }
+
+    fn custom(&self, retry: u32) -> u64 {
+        let Growth::Custom(delay, _) = self.growth else { return self.first };
+        nanos(delay(retry)).min(self.cap)
     }
 
     /// Applies `x ↦ factor·x + increment` to the first delay `steps` times, with a whole factor.
@@ -627,7 +692,11 @@ impl Curve {
         clippy::cast_sign_loss,
         reason = "positive, and `as` saturates"
     )]
-    fn fractional(&self, factor: f64, mut steps: u32) -> u64 {
+    fn fractional(&self, retry: u32) -> u64 {
+        let (Growth::Fractional(factor, _), 2..) = (self.growth, retry) else {
+            return self.first; // which `f64` may not hold
+        };
+        let mut steps = retry - 1;
         let mut delay = self.first as f64;
         let (mut a, mut b) = (factor, self.increment as f64);
         while steps != 0 {
@@ -643,14 +712,16 @@ impl Curve {
 
     #[inline]
     const fn duration(&self, nanos: u64) -> Duration {
-        if nanos == LONGEST { self.longest() } else { Duration::from_nanos(nanos) }
+        match below_a_second(nanos) {
+            Some(delay) => delay,
+            None => self.long(nanos),
+        }
     }
 
-    /// What is too long to be counted is the cap as it was set.
-    #[cold]
+    /// A delay that is too long to be counted becomes the cap as it was set.
     #[inline(never)]
-    const fn longest(&self) -> Duration {
-        self.max_delay
+    const fn long(&self, nanos: u64) -> Duration {
+        if nanos == LONGEST { self.max_delay } else { Duration::from_nanos(nanos) }
     }
 }
 
@@ -676,60 +747,4 @@ const fn whole(factor: f64) -> Option<u64> {
 #[inline]
 fn affine(a: f64, x: f64, b: f64) -> f64 {
     if x == 0.0 { b } else { a * x + b }
-}
-
-/// The longest time that is counted: one nanosecond less than 64 bits hold, so that they hold how many
-/// different delays there are.
-pub(crate) const LONGEST: u64 = u64::MAX - 1;
-
-/// Nanoseconds in 64 bits; a longer time is the longest that is counted.
-#[inline]
-pub(crate) const fn nanos(duration: Duration) -> u64 {
-    let Some(nanos) = duration.as_secs().checked_mul(1_000_000_000) else { return LONGEST };
-    match nanos.checked_add(duration.subsec_nanos() as u64) {
-        None | Some(u64::MAX) => LONGEST,
-        Some(nanos) => nanos,
-    }
-}
-
-/// The delay before, in 32 bits, to its 26 highest ones: what decorrelated jitter needs of the past,
-/// in a form that keeps a waiting future small. It is rounded down, so that three times it is never
-/// above three times the delay.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Brief(u32);
-
-impl Brief {
-    pub(crate) const ZERO: Self = Self(0);
-    const SHIFT_BITS: u32 = 6;
-
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the shift leaves 26 bits")]
-    fn of(nanos: u64) -> Self {
-        let digits = u32::BITS - Self::SHIFT_BITS;
-        let shift = (u64::BITS - nanos.leading_zeros()).saturating_sub(digits);
-        Self((((nanos >> shift) as u32) << Self::SHIFT_BITS) + shift)
-    }
-
-    #[inline]
-    fn get(self) -> u64 {
-        let shift = self.0 & ((1 << Self::SHIFT_BITS) - 1);
-        u64::from(self.0 >> Self::SHIFT_BITS) << shift
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_brief_is_the_number_itself_up_to_26_bits_and_hardly_less_above() {
-        for nanos in [0, 1, 2, 1_000, (1 << 26) - 1] {
-            assert_eq!(Brief::of(nanos).get(), nanos);
-        }
-        for nanos in [1 << 26, (1 << 26) + 1, 60_000_000_000, u64::MAX / 3, u64::MAX - 1, u64::MAX]
-        {
-            let brief = Brief::of(nanos).get();
-            assert!(brief <= nanos && nanos - brief <= nanos >> 25, "{nanos}: {brief}");
-        }
-    }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::backoff::nanos;
 use crate::clock::ticks;
+use crate::nanos::nanos;
 
 /// Bounds the retries of all operations that share it by their successes.
 ///

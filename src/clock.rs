@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use crate::backoff::nanos;
+use crate::nanos::nanos;
 
 /// The system's time; or tokio's, which tests can pause, and which outside of its runtimes is the
 /// system's.
@@ -36,18 +36,12 @@ fn ticks_at(instant: Instant) -> u64 {
 
 /// A time on the monotonic clock, in 8 bytes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment(NonZeroU64);
+pub(crate) struct Tick(NonZeroU64);
 
-impl Moment {
+impl Tick {
     #[inline]
     pub(crate) fn now() -> Self {
         Self::of(ticks())
-    }
-
-    /// Now, where there is a limit to be kept; without one the clock is not read.
-    #[inline]
-    pub(crate) fn if_limited(limit: Option<Duration>) -> Option<Self> {
-        limit.map(|_| Self::now())
     }
 
     #[inline]
@@ -66,8 +60,8 @@ impl Moment {
 mod tests {
     use super::*;
 
-    fn moment(instant: Instant) -> Moment {
-        Moment::of(ticks_at(instant))
+    fn moment(instant: Instant) -> Tick {
+        Tick::of(ticks_at(instant))
     }
 
     #[test]
@@ -104,8 +98,8 @@ mod tests {
     fn a_moment_centuries_away_saturates() {
         let far = Instant::now().checked_add(Duration::from_secs(400 * 365 * 24 * 3_600));
         if let Some(far) = far.map(moment) {
-            assert!(far.since(Moment::now()) > Duration::from_secs(290 * 365 * 24 * 3_600));
-            assert_eq!(Moment::now().since(far), Duration::ZERO);
+            assert!(far.since(Tick::now()) > Duration::from_secs(290 * 365 * 24 * 3_600));
+            assert_eq!(Tick::now().since(far), Duration::ZERO);
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::nanos::{LONGEST, TotalWait, nanos};
+use crate::text::Effort;
 use crate::transient::IsTransient;
 
 /// The last error of an operation, with why there was no further attempt.
@@ -30,14 +32,16 @@ use crate::transient::IsTransient;
 pub struct RetryError<E> {
     #[source]
     error: E,
-    waited: Duration,
+    waited: TotalWait,
+    next_delay: NextDelay,
     attempts: u32,
     reason: StopReason,
 }
 
 impl<E> RetryError<E> {
-    pub(crate) const fn new(error: E, attempts: u32, waited: Duration, reason: StopReason) -> Self {
-        Self { error, waited, attempts, reason }
+    pub(crate) const fn new(error: E, attempts: u32, waited: TotalWait, stop: Stop) -> Self {
+        let Stop { next_delay, reason } = stop;
+        Self { error, waited, next_delay, attempts, reason }
     }
 
     /// The error of the last attempt.
@@ -93,7 +97,7 @@ impl<E> RetryError<E> {
     /// ```
     #[must_use]
     pub const fn waited(&self) -> Duration {
-        self.waited
+        self.waited.get()
     }
 
     /// Why there was no further attempt.
@@ -106,6 +110,79 @@ impl<E> RetryError<E> {
     #[must_use]
     pub const fn reason(&self) -> StopReason {
         self.reason
+    }
+
+    /// Returns the wait that was refused or cut short. A loop that calls the operation again should pause for
+    /// this long first; otherwise it turns a spent budget or a deadline into a busy loop.
+    ///
+    /// | reason | `next_delay` |
+    /// |---|---|
+    /// | [`BudgetExhausted`](StopReason::BudgetExhausted), [`DeadlineExceeded`](StopReason::DeadlineExceeded) | the delay that would have followed |
+    /// | [`RetryAfterTooLong`](StopReason::RetryAfterTooLong) | the server's hint |
+    /// | [`Cancelled`](StopReason::Cancelled) | the full delay, although a part of it may have passed |
+    /// | any other | `None` |
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use std::time::Duration;
+    /// use retry_ext::{RetryExt, RetryPolicy};
+    ///
+    /// let policy = RetryPolicy::new().with_max_elapsed(Duration::from_secs(1));
+    /// let fails = || Err::<(), _>(Error::from(ErrorKind::TimedOut));
+    /// let error = fails.retry_with(policy).unwrap_err(); // the wait would end after the deadline
+    /// assert_eq!(error.next_delay(), Some(Duration::from_secs(1)));
+    /// ```
+    #[must_use]
+    pub const fn next_delay(&self) -> Option<Duration> {
+        self.next_delay.get()
+    }
+}
+
+/// Why there is no further attempt, and which wait was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stop {
+    next_delay: NextDelay,
+    pub(crate) reason: StopReason,
+}
+
+impl Stop {
+    /// A stop without a delay that could have followed. Out of line, so that the way to the next attempt does not prepare
+    /// it.
+    #[cold]
+    #[inline(never)]
+    pub(crate) const fn because(reason: StopReason) -> Self {
+        Self { next_delay: NextDelay::NONE, reason }
+    }
+
+    /// A stop in place of a delay.
+    pub(crate) const fn instead_of(delay: Duration, reason: StopReason) -> Self {
+        Self { next_delay: NextDelay(nanos(delay)), reason }
+    }
+
+    pub(crate) const fn next_delay(self) -> Option<Duration> {
+        self.next_delay.get()
+    }
+}
+
+/// A delay or none, in 64 bits; [`LONGEST`] reads as [`Duration::MAX`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct NextDelay(u64);
+
+impl NextDelay {
+    const NONE: Self = Self(u64::MAX);
+
+    const fn get(self) -> Option<Duration> {
+        match self.0 {
+            u64::MAX => None,
+            LONGEST => Some(Duration::MAX),
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
+    }
+}
+
+impl fmt::Debug for NextDelay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
     }
 }
 
@@ -146,7 +223,7 @@ pub enum StopReason {
     /// The operation was called [`max_attempts`](crate::RetryPolicy::max_attempts) times.
     AttemptsExhausted,
     /// The error's [`retry_after`](crate::IsTransient::retry_after) is above
-    /// [`max_delay`](crate::Backoff::max_delay).
+    /// [`max_retry_after`](crate::RetryPolicy::max_retry_after).
     RetryAfterTooLong,
     /// The next wait would have ended after [`max_elapsed`](crate::RetryPolicy::max_elapsed).
     DeadlineExceeded,
@@ -169,22 +246,5 @@ impl fmt::Display for StopReason {
             Self::Cancelled => "cancelled",
             Self::SourceEnded => "the source ended",
         })
-    }
-}
-
-/// "3 attempts and 3s of waiting".
-pub(crate) struct Effort {
-    pub(crate) attempts: u32,
-    pub(crate) waited: Duration,
-}
-
-impl fmt::Display for Effort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = if self.attempts == 1 { "" } else { "s" };
-        write!(f, "{} attempt{plural}", self.attempts)?;
-        if self.waited.is_zero() {
-            return Ok(());
-        }
-        write!(f, " and {:?} of waiting", self.waited)
     }
 }

@@ -1,10 +1,8 @@
-//! Jitter, and the one source of randomness.
-
-use std::cell::Cell;
-use std::hash::{BuildHasher, RandomState};
-use std::process;
+//! Jitter.
 
 use fastrand::Rng;
+
+use crate::seed::fresh_seed;
 
 /// How a delay is spread out, so that clients that failed together do not come back together.
 ///
@@ -23,13 +21,17 @@ use fastrand::Rng;
 /// 2015, with one difference: the cap bounds the range, not the number drawn from it, so that
 /// decorrelated draws do not pile up at the cap.
 ///
-/// A server's hint ([`retry_after`](crate::IsTransient::retry_after)) moves the range up to begin at
-/// the hint, and keeps it under the cap: the spread above a hint is that of the nominal delay, and a
-/// hint that is the cap leaves no room for any.
+/// A server's hint ([`retry_after`](crate::IsTransient::retry_after)) `h` moves a range that begins below it:
+/// the draw is then from `h` to `h` plus the width of the range, and at least `h / 4` wide. Clients that were told the
+/// same "30 s" therefore spread over seconds. A wait never exceeds the larger of the cap and
+/// [`max_retry_after`](crate::RetryPolicy::with_max_retry_after), so a hint that equals both leaves no
+/// room: all clients come back at once. Set `max_retry_after` a quarter above the longest hint that you expect. A wait that the hint moved is not "the delay before" of `Decorrelated`.
 ///
-/// Draws differ from run to run, from thread to thread and from process to process. A closure's run or a list
-/// of delays that was begun before a process forks goes on alike in both. Where the standard library has
-/// no entropy, as on `wasm32-unknown-unknown`, give each client a [seed](crate::Backoff::with_seed).
+/// Draws differ from run to run, from thread to thread and from process to process, forked ones included, unless two draws
+/// read the same nanosecond of the same clock. A snapshot of a machine that is restored twice, together with its clock, may
+/// repeat draws. A closure's run or a list of delays that began before a process forks
+/// continues alike in both. `wasm32-unknown-unknown` has no such clock: give each client a
+/// [seed](crate::Backoff::with_seed).
 ///
 /// Take [`Full`](Jitter::Full) when in doubt: it spreads a crowd the widest and finishes with the
 /// fewest calls. [`Equal`](Jitter::Equal) never comes back at once.
@@ -61,11 +63,19 @@ pub enum Jitter {
     Decorrelated,
 }
 
-/// From where to where a delay is drawn, in nanoseconds; `high` is below `u64::MAX`.
+/// The range from which a delay is drawn, in nanoseconds; `high` is below `u64::MAX`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Range {
     pub(crate) low: u64,
     pub(crate) high: u64,
+}
+
+/// A server's hint, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hint {
+    pub(crate) floor: u64,
+    /// No wait after a hint is longer; at least `floor`.
+    pub(crate) ceiling: u64,
 }
 
 impl Range {
@@ -76,20 +86,26 @@ impl Range {
         Self { low, high: previous.saturating_mul(3).min(cap).max(low) }
     }
 
-    /// Moves the whole range up to a floor and keeps it under the cap: a crowd that was told one
-    /// time is still spread out above it.
+    /// Whether the hint moves this range.
     #[inline]
-    pub(crate) fn above(self, floor: u64, cap: u64) -> Self {
-        if self.low >= floor {
-            return self;
-        }
-        let spread = self.high - self.low;
-        Self { low: floor, high: floor.saturating_add(spread).min(cap) }
+    pub(crate) fn is_below(self, hint: Hint) -> bool {
+        self.low < hint.floor
     }
 
-    /// The upper half of the product of 64 random bits and the number of values: Daniel Lemire, "Fast
-    /// Random Integer Generation in an Interval", 2019, without his rejection, so that one of `n` values
-    /// may come up more often than another by `n` in 2^64: 1 in 2^28 for a minute.
+    /// Moves the range up to a hint. Its width becomes at least a quarter of the hint: a crowd that was told
+    /// one time must spread out by that time, however short its own delays are.
+    #[inline]
+    pub(crate) fn above(self, hint: Hint) -> Self {
+        if !self.is_below(hint) {
+            return self;
+        }
+        let spread = (self.high - self.low).max(hint.floor / 4);
+        Self { low: hint.floor, high: hint.floor.saturating_add(spread).min(hint.ceiling) }
+    }
+
+    /// Takes the upper half of the product of 64 random bits and the number of values: Daniel Lemire,
+    /// "Fast Random Integer Generation in an Interval", 2019. His rejection step is left out, so one of
+    /// `n` values may come up more often than another by `n` in 2^64: 1 in 2^28 for a minute.
     #[inline]
     pub(crate) fn draw(self, random: u64) -> u64 {
         let values = self.high - self.low + 1;
@@ -97,28 +113,35 @@ impl Range {
     }
 }
 
-/// The random numbers of one run. What comes for a retry depends on the seed and its number alone, so
-/// that a run can be taken up at any retry.
+/// The random numbers of one series of delays. The number for a retry depends only on the seed and
+/// the retry's number, so a series can be resumed at any retry.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Draws(u64);
+pub(crate) struct JitterState(u64);
 
-impl Draws {
-    /// Without a seed yet: a run that never fails needs none.
+impl JitterState {
+    /// Not seeded yet: a series that never fails needs no seed.
     pub(crate) const UNSEEDED: Self = Self(0);
 
-    /// Ready for this retry, with the seed that was set, or with one that nobody else has.
+    /// Seeds the numbers for this retry, with the seed that was set or with a fresh one.
     #[cold]
-    #[expect(clippy::ref_option, reason = "by reference, so that it is not read without need")]
+    #[expect(clippy::ref_option, reason = "by reference, so that it is read only when needed")]
     pub(crate) fn seeded(retry: u32, set: &Option<u64>) -> Self {
-        let Some(seed) = *set else { return Self(fresh_seed()) };
-        // Mixed once more, since programs set 1, 2, 3, …, which must not draw alike.
+        match *set {
+            None => Self(fresh_seed()),
+            Some(seed) => Self::from_set(seed, retry),
+        }
+    }
+
+    #[cold]
+    fn from_set(seed: u64, retry: u32) -> Self {
+        // Mixed once more: programs set the seeds 1, 2, 3, …, which must not draw related delays.
         let seed = Rng::with_seed(seed).u64(..);
         Self(seed.wrapping_add(STEP.wrapping_mul(retry.into())))
     }
 
-    /// The number for this retry.
+    /// Returns the number for this retry.
     #[inline]
-    #[expect(clippy::ref_option, reason = "by reference, so that it is not read without need")]
+    #[expect(clippy::ref_option, reason = "by reference, so that it is read only when needed")]
     pub(crate) fn next(&mut self, retry: u32, set: &Option<u64>) -> u64 {
         if self.0 == 0 {
             *self = Self::seeded(retry, set);
@@ -129,77 +152,6 @@ impl Draws {
     }
 }
 
-/// From the state of one draw to that of the next: the step of wyrand, fastrand's generator, so that a
-/// run is its sequence. With a small one, numbers in progression would come out.
+/// The step from one state to the next: that of wyrand, fastrand's generator, so that a series is
+/// wyrand's sequence. A small step would draw numbers in progression.
 const STEP: u64 = 0x2d35_8dcc_aa6c_78a5;
-
-thread_local! {
-    /// Until the first use it is 0.
-    static STATE: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Neither fastrand's global generator, which a program may seed with a constant, nor the state of
-/// this thread alone, which a fork copies, may decide when clients come back. Each thread starts
-/// from the system's entropy; each seed is told apart by the process. Neighbouring processes have related
-/// seeds; it is the second mix, that of the draw, which makes their draws unrelated.
-fn fresh_seed() -> u64 {
-    let process = u64::from(process_id());
-    let state = STATE.get();
-    if state == 0 {
-        return first_seed(process);
-    }
-    STATE.set(state.wrapping_add(STEP));
-    seed_of(state, process)
-}
-
-/// Of one state, each process has a seed of its own.
-#[inline]
-fn seed_of(state: u64, process: u64) -> u64 {
-    Rng::with_seed(state ^ process).u64(..)
-}
-
-/// The entropy comes by way of std's hash keys.
-#[cold]
-#[inline(never)]
-fn first_seed(process: u64) -> u64 {
-    STATE.set(RandomState::new().hash_one(process));
-    fresh_seed()
-}
-
-/// Without processes there are no forks, and asking for the number of one panics.
-#[inline]
-fn process_id() -> u32 {
-    if cfg!(target_family = "wasm") { 0 } else { process::id() }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn a_global_seed_set_by_the_program_does_not_make_seeds_repeat() {
-        fastrand::seed(7);
-        let first = fresh_seed();
-        fastrand::seed(7);
-        assert_ne!(first, fresh_seed());
-    }
-
-    #[test]
-    fn processes_that_share_a_state_have_different_seeds() {
-        for state in [1, u64::from(u32::MAX), u64::MAX] {
-            let seeds: HashSet<u64> = (0..1_000).map(|process| seed_of(state, process)).collect();
-            assert_eq!(seeds.len(), 1_000, "state {state:#x}");
-        }
-    }
-
-    #[test]
-    fn two_threads_draw_different_seeds() {
-        let here: Vec<u64> = (0..8).map(|_| fresh_seed()).collect();
-        let there = std::thread::spawn(|| (0..8).map(|_| fresh_seed()).collect::<Vec<u64>>())
-            .join()
-            .expect("the thread only draws");
-        assert!(here.iter().all(|seed| !there.contains(seed)));
-    }
-}

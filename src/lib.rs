@@ -32,32 +32,41 @@
 //! 1. **Attempts are calls.** [`max_attempts`](RetryPolicy::with_max_attempts) counts every call, the
 //!    first included, and numbers start at 1. A retry is an attempt after the first. Three attempts
 //!    are at most three calls and two waits.
-//! 2. **No idle wait.** There is never a wait without an attempt after it.
-//! 3. **Permanent by default.** Only an error that says it is transient is retried, or one for which
-//!    [`retry_if`](RetryExt::retry_if) says so.
-//! 4. **The cap is hard and the jitter lives under it.** No delay is ever above
+//! 2. **No idle wait.** Every wait is followed by an attempt.
+//! 3. **Permanent by default.** Only an error that is [transient](IsTransient), or for which
+//!    [`retry_if`](RetryExt::retry_if) returns `true`, is retried.
+//! 4. **The cap is hard and jitter stays below it.** No delay is ever above
 //!    [`max_delay`](Backoff::with_max_delay): the nominal delay is capped first, then jitter draws
 //!    downwards. At the cap the draws still differ. Arithmetic saturates; 100 ms doubled is exactly
 //!    200 ms.
-//! 5. **A hint is a floor.** An error with a [`retry_after`](IsTransient::retry_after) is waited for
-//!    at least that long, a drawn jitter is added above it, still under the cap. A hint above the cap
-//!    stops the retry. Where `retry_if` speaks for the error, its hint is not asked for.
+//! 5. **A hint is a floor that spreads.** After an error with a [`retry_after`](IsTransient::retry_after),
+//!    the wait is at least that long, and jitter draws from a range above it that is at least a quarter of the
+//!    hint wide ([details](Jitter)). A hint above [`max_retry_after`](RetryPolicy::with_max_retry_after) stops the
+//!    retry. `retry_if` replaces the error's own classification, including its hint.
 //! 6. **A deadline refuses.** [`max_elapsed`](RetryPolicy::with_max_elapsed) runs from the start of
 //!    the first attempt on a monotonic clock. A wait that would end after it is not started and not
-//!    shortened. The clock is not read where neither a deadline nor a budget is set.
+//!    shortened. The clock is read only if there is a deadline or a budget, and for jitter after a failure.
 //! 7. **Events tell the truth.** [`on_retry`](RetryExt::on_retry) is called once per retry, before
 //!    its wait, with the exact delay; not on the last failure, not on a permanent one.
-//! 8. **Reasons have an order.** [`StopReason`] tells the first that holds.
-//! 9. **A budget is fed by success.** Each success deposits a share of a retry, which expires with the
-//!    window, into the policy's [`RetryBudget`]. A retry withdraws 1 when it is scheduled, before
-//!    its wait. Whatever stops a retry, nothing is lost: the last real error always reaches the
-//!    caller, in a [`RetryError`].
+//! 8. **Reasons have an order.** [`StopReason`] is the first that applies.
+//! 9. **A budget is fed by success, and a refusal never turns a loop into a busy loop.** Each success deposits a share
+//!    of a retry, which expires with the window, into the policy's [`RetryBudget`]. A retry withdraws 1
+//!    when it is scheduled, before its wait. Iterators pause after a refused retry; your own loops pause for
+//!    [`RetryError::next_delay`]. The last real error always reaches the caller, in a [`RetryError`].
 //! 10. **Logs carry no data.** Records name the place, the numbers and the error's type, never its
-//!     text. See [below](#logs).
+//!     text. See [below](#logs). A logger or an observer that itself retries causes no further reports on its
+//!     thread.
 //! 11. **Bad values fail early.** In a constant they do not compile; at run time the setter panics
 //!     with a plain sentence.
 //! 12. **Two runs differ.** Two retries of one policy draw different jitter, in two threads and in
 //!     two processes forked from one; equal [seeds](Backoff::with_seed) draw equal jitter.
+//! 13. **Async is lazy and fair.** Nothing runs before the first poll; a zero delay still yields;
+//!     dropping the future stops at once; it is `Send` if operation, error and hooks are.
+//! 14. **A failed outcome is not kept.** It may own the connection, lock or permit that the next attempt needs. It is
+//!     dropped before the wait, or when the wait ends if the sleeper can cancel. Only
+//!     [iterators](RetryIteratorExt) keep it until the next item, because the source may end.
+//! 15. **State first, then reports.** If a hook, an observer, a classifier or a logger panics, a granted retry stays
+//!     charged, a [`RetryContext`] stands before the next attempt, and nothing is counted twice.
 //!
 //! What the defaults give:
 //!
@@ -66,7 +75,7 @@
 //! | [`RetryPolicy::new()`] | 3 | 1, 2 s |
 //! | [`Backoff::exponential()`] | | 1, 2, 4, 8, 16, 32, 60, 60 s … |
 //! | [`Backoff::linear()`] | | 1, 2, 3, 4, 5 … 59, 60, 60 s … |
-//! | [`Backoff::constant(d)`](Backoff::constant) | | d, d, d …, at most 60 s |
+//! | [`Backoff::constant(d)`](Backoff::constant) | | d, d, d … |
 //!
 //! # The smallest example
 //!
@@ -134,10 +143,7 @@
 //! ```
 //!
 //! With the feature `async` alone, `sleep_with` takes the timer of any runtime, as a function from the
-//! delay to a future: `.sleep_with(smol::Timer::after)`. All other rules hold, and one more:
-//!
-//! 13. **Async is lazy and fair.** Nothing runs before the first poll; a zero delay still yields;
-//!     dropping the future stops at once; it is `Send` where operation, error and hooks are.
+//! delay to a future: `.sleep_with(smol::Timer::after)`.
 //!
 //! A closure may borrow from the task that awaits it, also inside `tokio::spawn`. What it cannot do is
 //! lend `&mut` state to the futures that it makes: that is for the loop form and its
@@ -490,6 +496,44 @@
 //! # assert!(text.is_ok());
 //! ```
 //!
+//! ❌ Retrying the outer one of two nested results. `timeout` and `spawn_blocking` return their own `Result` around that
+//! of the operation, so a failure of the operation is `Ok(Err(..))`, which counts as a success:
+//!
+//! ```
+//! # use std::io::{Error, ErrorKind};
+//! # use std::time::Duration;
+//! # use retry_ext::{AsyncRetryExt, RetryPolicy};
+//! # use tokio::time::timeout;
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! # let limit = Duration::from_secs(1);
+//! # let mut calls = 0;
+//! # let mut fetch = || { calls += 1; async { Err::<(), _>(Error::from(ErrorKind::ConnectionReset)) } };
+//! let result = (|| timeout(limit, fetch())).retry_if(|_| true).retry_with(RetryPolicy::new()).await;
+//! assert!(matches!(result, Ok(Err(_))));
+//! # assert_eq!(calls, 1);
+//! # }
+//! ```
+//!
+//! ✅ Flattening them first, with `?`:
+//!
+//! ```
+//! # use std::cell::Cell;
+//! # use std::io::{Error, ErrorKind};
+//! # use std::time::Duration;
+//! # use retry_ext::{AsyncRetryExt, RetryPolicy};
+//! # use tokio::time::timeout;
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! # let limit = Duration::from_secs(1);
+//! # let calls = Cell::new(0);
+//! # let fetch = || { calls.set(calls.get() + 1); async { Err::<(), _>(Error::from(ErrorKind::ConnectionReset)) } };
+//! let result = (async || timeout(limit, fetch()).await?).retry_with(RetryPolicy::new()).await;
+//! assert_eq!(result.unwrap_err().attempts(), 3);
+//! # assert_eq!(calls.get(), 3);
+//! # }
+//! ```
+//!
 //! ❌ Retrying the items of a source that goes on: the failed one is lost.
 //!
 //! ```
@@ -552,33 +596,70 @@ mod budget;
 mod clock;
 #[cfg(feature = "config")]
 mod config;
-mod context;
+mod decision;
+mod drivers {
+    pub(crate) mod closure;
+    pub(crate) mod context;
+    #[cfg(feature = "async")]
+    pub(crate) mod future;
+    pub(crate) mod iterator;
+}
 mod error;
 mod event;
-#[cfg(feature = "async")]
-mod future;
-mod iter;
+mod hooks;
 mod jitter;
+mod nanos;
 mod policy;
-mod retry;
+mod report;
+mod sealed;
+mod seed;
+mod sleep;
 mod stats;
+mod text;
 mod transient;
 
 pub use backoff::{Backoff, RetryIter};
 pub use budget::RetryBudget;
 #[cfg(feature = "config")]
 pub use config::{ConfigError, RetryConfig};
-pub use context::RetryContext;
-pub use error::{RetryError, StopReason};
-pub use event::{Observation, Observer, RetryEvent, SleepOutcome};
+pub use drivers::closure::RetryExt;
+pub use drivers::context::RetryContext;
 #[cfg(feature = "async")]
-pub use future::{AsyncRetry, AsyncRetryExt, RetryFuture};
-pub use iter::{Items, RetryItems, RetryIteratorExt};
+pub use drivers::future::AsyncRetryExt;
+pub use drivers::iterator::RetryIteratorExt;
+pub use error::{RetryError, StopReason};
+pub use event::{Observation, Observer, RetryEvent};
 pub use jitter::Jitter;
 pub use policy::RetryPolicy;
-pub use retry::{Retry, RetryExt};
+pub use sleep::SleepOutcome;
 pub use stats::{RetrySnapshot, RetryStats};
 pub use transient::IsTransient;
+
+/// The types of chains, and the bounds on their parts.
+///
+/// Programs rarely need these names. They appear in compiler messages, and in the type of a chain that is stored.
+///
+/// | letter | meaning |
+/// |---|---|
+/// | `F`, `I`, `Fut` | the operation: a closure, an iterator; the future that a closure returns |
+/// | `T`, `E` | the value and the error of the operation |
+/// | `P` | the policy: [`RetryPolicy`](crate::RetryPolicy), a reference to one, or an `Arc` |
+/// | `H` | the [`Hooks`](chain::Hooks): all optional settings of a chain |
+/// | `C`, `N`, `S`, `O` | the parts of the hooks: classifier, hook, sleeper, observer |
+/// | `Q` | the predicate of `retry_if` |
+/// | `W` | the value, or the future, that a sleeper returns |
+pub mod chain {
+    pub use crate::drivers::closure::Retry;
+    #[cfg(feature = "async")]
+    pub use crate::drivers::future::{AsyncRetry, RetryFuture};
+    pub use crate::drivers::iterator::{Items, RetryItems};
+    #[cfg(feature = "async")]
+    pub use crate::hooks::AsyncHooks;
+    pub use crate::hooks::{ByError, Classify, Hooks, Notify, Observe, Observed};
+    #[cfg(feature = "async")]
+    pub use crate::sleep::{AsyncSleep, DefaultSleeper};
+    pub use crate::sleep::{Sleep, Wake};
+}
 
 /// The extension traits without their names, for a scope in which another crate's `RetryExt` lives
 /// too.
@@ -590,10 +671,10 @@ pub use transient::IsTransient;
 /// assert!(manifest.is_ok());
 /// ```
 pub mod prelude {
+    pub use crate::drivers::closure::RetryExt as _;
     #[cfg(feature = "async")]
-    pub use crate::future::AsyncRetryExt as _;
-    pub use crate::iter::RetryIteratorExt as _;
-    pub use crate::retry::RetryExt as _;
+    pub use crate::drivers::future::AsyncRetryExt as _;
+    pub use crate::drivers::iterator::RetryIteratorExt as _;
 }
 
 /// Compiles every block of the README.

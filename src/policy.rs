@@ -1,17 +1,18 @@
 //! How often and how long.
 
 use std::fmt;
-use std::panic::Location;
 use std::time::Duration;
 
 use crate::backoff::{Backoff, RetryIter};
 use crate::budget::RetryBudget;
-use crate::context::RetryContext;
+use crate::clock::Tick;
+use crate::error::StopReason;
 use crate::jitter::Jitter;
+use crate::nanos::{LONGEST, TotalWait, below_a_second, nanos};
 
 /// How often an operation is attempted, how long all of it may take, and the [`Backoff`] between.
 ///
-/// A `Copy` value without closures, of 184 bytes where pointers have 8: make it a constant and share it. Every setter is a
+/// A `Copy` value without closures (232 bytes on 64-bit targets): make it a constant and share it. Every setter is a
 /// `const fn`, so that a constant with a value that makes no sense does not compile:
 ///
 /// ```
@@ -39,6 +40,7 @@ use crate::jitter::Jitter;
 /// | [`initial_delay`](Self::with_initial_delay) | 1 s | |
 /// | [`factor`](Self::with_factor) | 2 | finite, at least 1 |
 /// | [`max_delay`](Self::with_max_delay) | 60 s | |
+/// | [`max_retry_after`](Self::with_max_retry_after) | `max_delay` | |
 /// | [`jitter`](Self::with_jitter) | [`Jitter::None`] | |
 /// | [`max_elapsed`](Self::with_max_elapsed) | none | |
 /// | [`budget`](Self::with_budget) | none | shared, `static` |
@@ -60,13 +62,25 @@ use crate::jitter::Jitter;
 pub struct RetryPolicy {
     pub(crate) backoff: Backoff,
     max_elapsed: Option<Duration>,
+    max_retry_after: Option<Duration>,
     budget: Option<&'static RetryBudget>,
     name: Option<&'static str>,
+    /// The code of a deadline or a budget, if there is one: one test on a first success instead of two.
+    limits: Option<&'static Limits>,
     max_attempts: u32,
+    /// The number of attempts if that is the only limit, 0 if there is a deadline or a budget. One comparison per
+    /// retry instead of two.
+    plain_attempts: u32,
     logging: bool,
-    /// Whether there is a deadline or a budget: one question for a first success instead of two.
-    metered: bool,
+    /// The settings of the backoff that were set on the policy: a later `with_backoff` keeps them.
+    own: u8,
 }
+
+const INITIAL_DELAY: u8 = 1;
+const FACTOR: u8 = 1 << 1;
+const MAX_DELAY: u8 = 1 << 2;
+const JITTER: u8 = 1 << 3;
+const SEED: u8 = 1 << 4;
 
 impl RetryPolicy {
     /// Three attempts with [`Backoff::exponential`] between: waits of 1 s and 2 s.
@@ -80,24 +94,59 @@ impl RetryPolicy {
         Self {
             backoff: Backoff::exponential(),
             max_elapsed: None,
+            max_retry_after: None,
             budget: None,
             name: None,
             max_attempts: 3,
+            plain_attempts: 3,
             logging: true,
-            metered: false,
+            limits: None,
+            own: 0,
         }
     }
 
-    /// Sets the delays: first delay, factor, increment, cap, jitter and seed, all at once. So it
-    /// comes before the short cuts that change one of them.
+    /// Sets the delays: first delay, factor, increment, cap, jitter and seed.
+    ///
+    /// Settings made on the policy itself, such as [`with_jitter`](Self::with_jitter), win over those of
+    /// the backoff, whichever comes first. Everything else of an earlier backoff is replaced.
     ///
     /// ```
-    /// # use retry_ext::{Backoff, RetryPolicy};
+    /// # use retry_ext::{Backoff, Jitter, RetryPolicy};
     /// let policy = RetryPolicy::new().with_backoff(Backoff::linear()).with_max_attempts(4);
     /// assert_eq!(policy.delays().map(|delay| delay.as_secs()).collect::<Vec<_>>(), [1, 2, 3]);
+    ///
+    /// let policy = RetryPolicy::new().with_jitter(Jitter::Full).with_backoff(Backoff::linear());
+    /// assert_eq!(policy.jitter(), Jitter::Full);
     /// ```
-    pub const fn with_backoff(self, backoff: Backoff) -> Self {
-        Self { backoff, ..self }
+    pub const fn with_backoff(self, mut backoff: Backoff) -> Self {
+        let set_here = self.backoff;
+        if self.own & INITIAL_DELAY != 0 {
+            backoff = backoff.with_initial_delay(set_here.initial_delay());
+        }
+        if self.own & FACTOR != 0 {
+            backoff = backoff.with_factor(set_here.factor());
+        }
+        if self.own & MAX_DELAY != 0 {
+            backoff = backoff.with_max_delay(set_here.max_delay());
+        }
+        if self.own & JITTER != 0 {
+            backoff = backoff.with_jitter(set_here.jitter());
+        }
+        if let (true, Some(seed)) = (self.own & SEED != 0, set_here.seed()) {
+            backoff = backoff.with_seed(seed);
+        }
+        Self { backoff, ..self }.consistent()
+    }
+
+    /// Sets something of the backoff on the policy itself.
+    const fn with_own(self, setting: u8, backoff: Backoff) -> Self {
+        Self { backoff, own: self.own | setting, ..self }.consistent()
+    }
+
+    /// Computes the fields that follow from the settings.
+    const fn consistent(mut self) -> Self {
+        self.plain_attempts = if self.limits.is_some() { 0 } else { self.max_attempts };
+        self
     }
 
     /// Sets how many times the operation is called at most, the first call included: 1 means no
@@ -118,7 +167,7 @@ impl RetryPolicy {
             max_attempts >= 1,
             "max_attempts must be at least 1: it counts every call, the first included"
         );
-        Self { max_attempts, ..self }
+        Self { max_attempts, ..self }.consistent()
     }
 
     /// Sets a deadline, counted from the start of the first attempt.
@@ -145,7 +194,11 @@ impl RetryPolicy {
     /// assert_eq!(error.reason(), StopReason::DeadlineExceeded);
     /// ```
     pub const fn with_max_elapsed(self, max_elapsed: Duration) -> Self {
-        Self { max_elapsed: Some(max_elapsed), metered: true, ..self }
+        let limits = match self.limits {
+            None => Some(&Limits::DEADLINE),
+            limits => limits,
+        };
+        Self { max_elapsed: Some(max_elapsed), limits, ..self }.consistent()
     }
 
     /// Shares a budget of retries with all operations that have it. Its successes feed it, its retries
@@ -159,7 +212,7 @@ impl RetryPolicy {
     /// assert!(POLICY.budget().is_some());
     /// ```
     pub const fn with_budget(self, budget: &'static RetryBudget) -> Self {
-        Self { budget: Some(budget), metered: true, ..self }
+        Self { budget: Some(budget), limits: Some(&Limits::BUDGET), ..self }.consistent()
     }
 
     /// Sets a name. Log records say it instead of the place in the code, and events carry it.
@@ -194,7 +247,7 @@ impl RetryPolicy {
     /// assert_eq!(policy.delays().map(|delay| delay.as_millis()).collect::<Vec<_>>(), [50, 100]);
     /// ```
     pub const fn with_initial_delay(self, initial_delay: Duration) -> Self {
-        self.with_backoff(self.backoff.with_initial_delay(initial_delay))
+        self.with_own(INITIAL_DELAY, self.backoff.with_initial_delay(initial_delay))
     }
 
     /// Short for the backoff's [`with_factor`](Backoff::with_factor).
@@ -210,11 +263,11 @@ impl RetryPolicy {
     /// ```
     #[track_caller]
     pub const fn with_factor(self, factor: f64) -> Self {
-        self.with_backoff(self.backoff.with_factor(factor))
+        self.with_own(FACTOR, self.backoff.with_factor(factor))
     }
 
-    /// Short for the backoff's [`with_max_delay`](Backoff::with_max_delay); it limits a server's hint
-    /// too.
+    /// Short for the backoff's [`with_max_delay`](Backoff::with_max_delay). It limits a server's hint too, unless
+    /// [`with_max_retry_after`](Self::with_max_retry_after) is set.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -223,7 +276,37 @@ impl RetryPolicy {
     /// assert_eq!(policy.delays().map(|delay| delay.as_secs()).collect::<Vec<_>>(), [1, 2, 3, 3]);
     /// ```
     pub const fn with_max_delay(self, max_delay: Duration) -> Self {
-        self.with_backoff(self.backoff.with_max_delay(max_delay))
+        self.with_own(MAX_DELAY, self.backoff.with_max_delay(max_delay))
+    }
+
+    /// Sets the longest [`retry_after`](crate::IsTransient::retry_after) hint that is obeyed. A longer hint stops
+    /// the retry with [`RetryAfterTooLong`](crate::StopReason::RetryAfterTooLong). Unless it is set, the limit is
+    /// [`max_delay`](Self::max_delay).
+    ///
+    /// It bounds hints only: a limit below `max_delay` does not shorten the delays of the backoff.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use retry_ext::{IsTransient, RetryExt, RetryPolicy};
+    /// #[derive(Debug)]
+    /// struct Throttled;
+    ///
+    /// impl IsTransient for Throttled {
+    ///     fn is_transient(&self) -> bool { true }
+    ///     fn retry_after(&self) -> Option<Duration> { Some(Duration::from_secs(90)) }
+    /// }
+    ///
+    /// // Delays of the client's own are at most 5 s, but it waits for up to 2 min if the server asks for that.
+    /// let policy = RetryPolicy::new()
+    ///     .with_max_delay(Duration::from_secs(5))
+    ///     .with_max_retry_after(Duration::from_secs(120));
+    /// let mut waits = Vec::new();
+    /// let result = (|| Err::<(), _>(Throttled)).sleep_with(|delay| waits.push(delay.as_secs())).retry_with(policy);
+    /// assert!(result.is_err());
+    /// assert_eq!(waits, [90, 90]);
+    /// ```
+    pub const fn with_max_retry_after(self, max_retry_after: Duration) -> Self {
+        Self { max_retry_after: Some(max_retry_after), ..self }.consistent()
     }
 
     /// Short for the backoff's [`with_jitter`](Backoff::with_jitter).
@@ -233,7 +316,7 @@ impl RetryPolicy {
     /// assert_eq!(RetryPolicy::new().with_jitter(Jitter::Full).jitter(), Jitter::Full);
     /// ```
     pub const fn with_jitter(self, jitter: Jitter) -> Self {
-        self.with_backoff(self.backoff.with_jitter(jitter))
+        self.with_own(JITTER, self.backoff.with_jitter(jitter))
     }
 
     /// Short for the backoff's [`with_seed`](Backoff::with_seed).
@@ -244,7 +327,7 @@ impl RetryPolicy {
     /// assert!(policy.delays().eq(policy.delays()));
     /// ```
     pub const fn with_seed(self, seed: u64) -> Self {
-        self.with_backoff(self.backoff.with_seed(seed))
+        self.with_own(SEED, self.backoff.with_seed(seed))
     }
 
     /// The delays.
@@ -292,8 +375,28 @@ impl RetryPolicy {
 
     /// Whether there is a deadline or a budget.
     #[inline]
-    pub(crate) const fn is_metered(&self) -> bool {
-        self.metered
+    pub(crate) const fn has_limits(&self) -> bool {
+        self.limits.is_some()
+    }
+
+    #[inline]
+    pub(crate) const fn limits(&self) -> Option<&'static Limits> {
+        self.limits
+    }
+
+    /// Returns the start of a deadline, if there is one.
+    #[inline(never)]
+    pub(crate) fn start_of_deadline(&self) -> Option<Tick> {
+        self.limits.and_then(|limits| (limits.start)(self))
+    }
+
+    /// Books a success with the budget, if there is one. Out of line, so that a retry without a budget makes
+    /// no room for it.
+    #[inline(never)]
+    pub(crate) fn feed(&self) {
+        if let Some(limits) = self.limits {
+            (limits.feed)(self);
+        }
     }
 
     /// The name, where there is one.
@@ -351,6 +454,51 @@ impl RetryPolicy {
         self.backoff.max_delay()
     }
 
+    /// Returns the longest hint that is obeyed: [`max_delay`](Self::max_delay) unless it was set.
+    ///
+    /// ```
+    /// # use retry_ext::RetryPolicy;
+    /// assert_eq!(RetryPolicy::new().max_retry_after().as_secs(), 60);
+    /// ```
+    #[must_use]
+    pub const fn max_retry_after(&self) -> Duration {
+        match self.max_retry_after {
+            Some(max_retry_after) => max_retry_after,
+            None => self.backoff.max_delay(),
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn plain_attempts(&self) -> u32 {
+        self.plain_attempts
+    }
+
+    /// The longest wait after a hint, in nanoseconds. Jitter above a hint may pass a lower delay cap.
+    #[inline]
+    pub(crate) fn hint_ceiling(&self) -> u64 {
+        nanos(self.max_delay()).max(nanos(self.max_retry_after()))
+    }
+
+    /// Converts a wait to a duration. A wait that is too long to be counted becomes the cap as it was set.
+    #[inline]
+    pub(crate) const fn duration(&self, nanos: u64) -> Duration {
+        match below_a_second(nanos) {
+            Some(delay) => delay,
+            None => self.long(nanos),
+        }
+    }
+
+    #[inline(never)]
+    const fn long(&self, wait: u64) -> Duration {
+        if wait < LONGEST {
+            Duration::from_nanos(wait)
+        } else if nanos(self.max_delay()) == LONGEST {
+            self.max_delay()
+        } else {
+            self.max_retry_after()
+        }
+    }
+
     /// Short for the backoff's [`jitter`](Backoff::jitter).
     ///
     /// ```
@@ -394,36 +542,83 @@ impl RetryPolicy {
     pub fn delays(&self) -> RetryIter {
         self.backoff.limited(u64::from(self.max_attempts) - 1)
     }
+}
 
-    /// Starts the loop form, for a block that needs `?`, `break` or `&mut` state. Call it right before
-    /// the first attempt: a deadline counts from here.
-    ///
-    /// ```
-    /// # use retry_ext::RetryPolicy;
-    /// # fn main() -> Result<(), retry_ext::RetryError<std::io::Error>> {
-    /// let mut retry = RetryPolicy::new().start();
-    /// let manifest = loop {
-    ///     match std::fs::read_to_string("Cargo.toml") {
-    ///         Ok(manifest) => break manifest,
-    ///         Err(error) => retry.wait_after(error)?,
-    ///     }
-    /// };
-    /// # assert!(manifest.contains("[package]"));
-    /// # Ok(()) }
-    /// ```
-    #[track_caller]
-    pub fn start(&self) -> RetryContext {
-        RetryContext::new(*self, Location::caller())
+/// The code of a deadline and a budget. It is reached only through these pointers, which the setters of a policy
+/// set, so that a program without a deadline or a budget does not contain their code.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    /// Returns the start of a deadline.
+    pub(crate) start: fn(&RetryPolicy) -> Option<Tick>,
+    /// Checks whether a wait is allowed. Returns the start of the deadline.
+    pub(crate) check: Check,
+    /// Books a success.
+    pub(crate) feed: fn(&RetryPolicy),
+}
+
+type Check =
+    fn(&RetryPolicy, Option<Tick>, TotalWait, Duration) -> Result<Option<Tick>, StopReason>;
+
+impl Limits {
+    const DEADLINE: Self =
+        Self { start: Self::started, check: Self::check_deadline, feed: |_policy| {} };
+    /// Of a budget, or of both.
+    const BUDGET: Self =
+        Self { start: Self::started, check: Self::check_both, feed: Self::deposit };
+
+    fn started(policy: &RetryPolicy) -> Option<Tick> {
+        policy.max_elapsed().map(|_| Tick::now())
+    }
+
+    fn check_deadline(
+        policy: &RetryPolicy,
+        start: Option<Tick>,
+        waited: TotalWait,
+        delay: Duration,
+    ) -> Result<Option<Tick>, StopReason> {
+        let Some(limit) = policy.max_elapsed() else { return Ok(start) };
+        let now = Tick::now();
+        let start = start.unwrap_or(now);
+        // The requested waits count if the clock shows less, so that the rule holds, and can be
+        // tested, with a sleeper that does not sleep.
+        let elapsed = now.since(start).max(waited.get());
+        if elapsed.saturating_add(delay) > limit {
+            return Err(StopReason::DeadlineExceeded);
+        }
+        Ok(Some(start))
+    }
+
+    fn check_both(
+        policy: &RetryPolicy,
+        start: Option<Tick>,
+        waited: TotalWait,
+        delay: Duration,
+    ) -> Result<Option<Tick>, StopReason> {
+        let start = Self::check_deadline(policy, start, waited, delay)?;
+        // Last, so that only a granted retry is charged.
+        match policy.budget() {
+            Some(budget) if !budget.withdraw() => Err(StopReason::BudgetExhausted),
+            _ => Ok(start),
+        }
+    }
+
+    fn deposit(policy: &RetryPolicy) {
+        if let Some(budget) = policy.budget() {
+            budget.deposit();
+        }
     }
 }
 
 /// Its settings.
 impl fmt::Debug for RetryPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { backoff, max_elapsed, budget, name, max_attempts, logging, metered: _ } = self;
+        let Self {
+            backoff, max_elapsed, max_retry_after, budget, name, max_attempts, logging, ..
+        } = self;
         f.debug_struct("RetryPolicy")
             .field("backoff", backoff)
             .field("max_elapsed", max_elapsed)
+            .field("max_retry_after", max_retry_after)
             .field("budget", budget)
             .field("name", name)
             .field("max_attempts", max_attempts)

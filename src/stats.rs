@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::backoff::nanos;
 use crate::error::StopReason;
 use crate::event::{Observation, Observer};
+use crate::nanos::nanos;
 
 /// Counts what becomes of the operations that it observes; made to be a `static`, and cheap: a few
 /// relaxed atomic additions for each operation.

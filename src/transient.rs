@@ -48,10 +48,11 @@ use std::time::Duration;
 /// For an error type that does not implement it, say at the call which errors are transient, with
 /// [`retry_if`](crate::RetryExt::retry_if).
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say which of its errors are transient",
+    message = "`{Self}` cannot be retried: it does not implement `IsTransient`",
     label = "the error type `{Self}` does not implement `IsTransient`",
-    note = "for somebody else's error type: put `.retry_if(|error| ..)` before `.retry_with(policy)`, or wrap it in a type of your own",
-    note = "for one of your own: `impl retry_ext::IsTransient for {Self} {{ fn is_transient(&self) -> bool {{ .. }} }}`"
+    note = "if the error type comes from another crate, add `.retry_if(|error| ..)` before `.retry_with(policy)`, or wrap it in a newtype",
+    note = "if the error type is yours, implement the trait: `impl retry_ext::IsTransient for {Self} {{ fn is_transient(&self) -> bool {{ .. }} }}`",
+    note = "if the error wraps another `Result`, such as that of a timeout, flatten it first: `(async || timeout(limit, fetch()).await?).retry_with(policy)`"
 )]
 pub trait IsTransient {
     /// Whether another attempt may succeed.
@@ -69,9 +70,9 @@ pub trait IsTransient {
     /// A server's hint not to come back before this long, such as HTTP's `Retry-After` (RFC 9110,
     /// section 10.2.3).
     ///
-    /// The wait is then at least this long; a drawn jitter is added above it. A hint above
-    /// [`max_delay`](crate::Backoff::max_delay) stops the retry with
-    /// [`RetryAfterTooLong`](crate::StopReason::RetryAfterTooLong). It is asked for only where the
+    /// The wait is then at least this long; jitter is added above it. A hint above
+    /// [`max_retry_after`](crate::RetryPolicy::max_retry_after), which is the delay cap unless set, stops the retry with
+    /// [`RetryAfterTooLong`](crate::StopReason::RetryAfterTooLong). The method is called only if the
     /// error is transient and attempts are left.
     ///
     /// ```
@@ -197,7 +198,7 @@ impl IsTransient for Infallible {
     }
 }
 
-macro_rules! by_what_it_points_to {
+macro_rules! delegate_to_pointee {
     ($($pointer:ty),*) => {$(
         /// As the error it points to.
         impl<E: IsTransient + ?Sized> IsTransient for $pointer {
@@ -212,4 +213,4 @@ macro_rules! by_what_it_points_to {
     )*};
 }
 
-by_what_it_points_to!(&E, Box<E>, Rc<E>, Arc<E>);
+delegate_to_pointee!(&E, Box<E>, Rc<E>, Arc<E>);

@@ -17,7 +17,7 @@ fn leak(budget: RetryBudget) -> &'static RetryBudget {
 
 fn succeed(policy: RetryPolicy, times: u32) {
     for _ in 0..times {
-        assert_eq!(play(policy, &[Succeed]).result, Ok(()));
+        assert_eq!(play(policy, &[Succeed]).end, Ok(()));
     }
 }
 

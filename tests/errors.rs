@@ -5,11 +5,19 @@ mod common;
 use std::error::Error as _;
 use std::io;
 
-use common::{Break, Busy, Fail, ScriptError, play, secs};
-use retry_ext::{RetryError, RetryExt, RetryPolicy, StopReason};
+use common::drivers::{Endless, Watch, by_closure, verb};
+use common::{Break, Busy, Fail, ScriptError, Step, secs};
+use retry_ext::{
+    RetryBudget, RetryError, RetryExt, RetryIteratorExt, RetryPolicy, SleepOutcome, StopReason,
+};
 
-fn text(policy: RetryPolicy, script: &[common::Step]) -> String {
-    play(policy, script).result.expect_err("it fails").to_string()
+fn gave_up(policy: RetryPolicy, script: &[Step]) -> RetryError<ScriptError> {
+    let mut world = Endless::new(script);
+    verb(&Watch::over(&mut world), policy).expect_err("it fails")
+}
+
+fn text(policy: RetryPolicy, script: &[Step]) -> String {
+    gave_up(policy, script).to_string()
 }
 
 #[test]
@@ -32,11 +40,38 @@ fn the_text_says_how_often_how_long_and_why() {
 
 #[test]
 fn the_source_is_the_last_error() {
-    let error =
-        play(RetryPolicy::new(), &[Fail(1), Fail(2), Fail(3)]).result.expect_err("it fails");
+    let error = gave_up(RetryPolicy::new(), &[Fail(1), Fail(2), Fail(3)]);
     let source = error.source().expect("the last error");
     assert_eq!(source.downcast_ref::<ScriptError>(), Some(&ScriptError::Transient(3)));
     assert!(source.source().is_none());
+}
+
+#[test]
+fn r09_the_next_delay_is_the_wait_that_was_refused_or_cut_short() {
+    static SPENT: RetryBudget = RetryBudget::new().with_min_retries(0);
+    let policy = RetryPolicy::new();
+    let refused = |policy, script: &[Step]| {
+        let error = gave_up(policy, script);
+        (error.reason(), error.next_delay())
+    };
+    assert_eq!(refused(policy, &[Break]), (StopReason::Permanent, None));
+    assert_eq!(refused(policy, &[Fail(1)]), (StopReason::AttemptsExhausted, None));
+    let too_long = (StopReason::RetryAfterTooLong, Some(secs(61)));
+    assert_eq!(refused(policy, &[Busy(secs(61))]), too_long);
+    let late = (StopReason::DeadlineExceeded, Some(secs(2)));
+    assert_eq!(refused(policy.with_max_elapsed(secs(2)), &[Fail(1)]), late);
+    let spent = (StopReason::BudgetExhausted, Some(secs(1)));
+    assert_eq!(refused(policy.with_budget(&SPENT), &[Fail(1)]), spent);
+    let spent = (StopReason::BudgetExhausted, Some(secs(30)));
+    assert_eq!(refused(policy.with_budget(&SPENT), &[Busy(secs(30))]), spent);
+
+    let ends = [SleepOutcome::Elapsed, SleepOutcome::Cancelled];
+    let cancelled = by_closure(policy, &mut Endless::new(&[Fail(1)]).with_ends(&ends));
+    assert_eq!(cancelled.reason(), Some(StopReason::Cancelled));
+    assert_eq!(cancelled.next_delay(), Some(secs(2)), "in full");
+    let source = [Err::<(), _>(ScriptError::Transient(1))].into_iter().sleep_with(|_| ());
+    let ended = source.retry_with(policy).next().expect("an item").expect_err("it fails");
+    assert_eq!((ended.reason(), ended.next_delay()), (StopReason::SourceEnded, None));
 }
 
 #[test]

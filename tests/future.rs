@@ -12,9 +12,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use common::{ScriptError, ms, poll_to_end, secs};
+use common::{Counted, ScriptError, ms, poll_to_end, secs};
 // Both traits of the verb are in scope: the compiler tells them apart.
-use retry_ext::{AsyncRetryExt, Jitter, RetryError, RetryExt, RetryPolicy, StopReason};
+use retry_ext::{
+    AsyncRetryExt, Jitter, RetryError, RetryExt, RetryPolicy, SleepOutcome, StopReason,
+};
 
 static POLICY: RetryPolicy = RetryPolicy::new();
 
@@ -558,4 +560,46 @@ async fn jitter_differs_between_two_tasks_and_repeats_with_a_seed() {
     let seeded = policy.with_seed(3);
     assert_eq!(waited(seeded).await, waited(seeded).await);
     assert_eq!(waited(seeded).await, seeded.delays().sum());
+}
+
+/// How many errors were alive in each of two waits, with a sleeper whose future gives this answer.
+fn alive_in_waits<W: retry_ext::chain::Wake + Copy>(answer: W) -> Vec<u32> {
+    let (alive, waits) = (Cell::new(0), RefCell::new(Vec::new()));
+    let fails = || {
+        assert_eq!(alive.get(), 0, "dropped before the next call in any case");
+        ready(Err::<(), _>(Counted::new(&alive)))
+    };
+    let sleeper = |_| async {
+        waits.borrow_mut().push(alive.get());
+        answer
+    };
+    drop(poll_to_end(fails.sleep_with(sleeper).retry_with(POLICY)));
+    assert_eq!(alive.get(), 0);
+    waits.into_inner()
+}
+
+#[test]
+fn r14_a_failed_outcome_is_kept_in_a_wait_only_if_the_wait_can_be_cancelled() {
+    assert_eq!(alive_in_waits(()), [0, 0]);
+    assert_eq!(alive_in_waits(std::time::Instant::now()), [0, 0]);
+    assert_eq!(alive_in_waits(ControlFlow::Continue(())), [1, 1]);
+    assert_eq!(alive_in_waits(SleepOutcome::Elapsed), [1, 1]);
+    assert_eq!(alive_in_waits(SleepOutcome::Woken), [1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r14_on_tokio_and_in_the_awaited_loop_a_failed_outcome_is_dropped_before_the_wait() {
+    async fn during_a_wait<F: Future>(waiting: F, alive: &Cell<u32>) {
+        let mut waiting = pin!(waiting);
+        let polled = std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_pending()));
+        assert!(polled.await, "it waits");
+        assert_eq!(alive.get(), 0);
+        drop(waiting.await);
+    }
+
+    let alive = Cell::new(0);
+    let fails = || ready(Err::<(), _>(Counted::new(&alive)));
+    during_a_wait(fails.retry_with(POLICY), &alive).await;
+    let mut retry = POLICY.start();
+    during_a_wait(retry.wait_after_async(Counted::new(&alive)), &alive).await;
 }

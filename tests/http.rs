@@ -171,7 +171,8 @@ fn a_crowd_that_was_told_one_time_does_not_come_back_together() {
     waits.sort_unstable();
     waits.dedup();
     assert_eq!(waits.len(), 20);
-    assert!(waits[0] >= Duration::from_secs(7) && waits[19] <= Duration::from_secs(8));
+    // A quarter of the hint is wider than the second of the backoff.
+    assert!(waits[0] >= Duration::from_secs(7) && waits[19] <= Duration::from_millis(8_750));
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::net::{TcpListener, TcpStream};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use common::{Break, Fail, ScriptError, Step, Succeed, ms, secs};
-use retry_ext::{RetryIteratorExt, RetryPolicy, StopReason};
+use common::{Break, Busy, Fail, ScriptError, Step, Succeed, ms, secs};
+use retry_ext::{RetryBudget, RetryIteratorExt, RetryPolicy, SleepOutcome, StopReason};
 
 /// How an item ended: with a value, or after so many attempts for this reason.
 type End = Result<(), (u32, StopReason)>;
@@ -74,6 +74,75 @@ fn a_cancelled_wait_is_yielded_with_its_error() {
     let stopped = source.next().expect("an item").expect_err("cancelled");
     assert_eq!((stopped.attempts(), stopped.reason()), (1, StopReason::Cancelled));
     assert!(source.next().expect("the next item").is_ok());
+}
+
+static SPENT: RetryBudget = RetryBudget::new().with_min_retries(0);
+
+#[test]
+fn r09_a_refusal_is_followed_by_a_pause_before_the_next_call_of_the_source() {
+    let policy = RetryPolicy::new().with_max_delay(secs(40));
+    for (policy, refused, pause) in [
+        (policy.with_budget(&SPENT), Fail(1), secs(1)),
+        (policy.with_budget(&SPENT), Busy(secs(30)), secs(30)),
+        (policy.with_max_elapsed(Duration::ZERO), Fail(1), secs(1)),
+        (policy, Busy(secs(50)), secs(40)),
+        (policy.with_max_retry_after(secs(7)), Busy(secs(50)), secs(7)),
+    ] {
+        let (calls, mut pauses) = (Cell::new(0), Vec::new());
+        let source = [refused, Succeed].into_iter().map(|step| {
+            calls.set(calls.get() + 1);
+            step.play()
+        });
+        let mut items = source
+            .on_retry(|_| panic!("a pause is no retry"))
+            .sleep_with(|delay| pauses.push((calls.get(), delay)))
+            .retry_with(policy);
+        let stopped = items.next().expect("an item").expect_err("it is refused");
+        assert_eq!((stopped.attempts(), stopped.waited()), (1, Duration::ZERO));
+        assert_eq!(items.next(), Some(Ok(())));
+        assert_eq!(items.next(), None);
+        drop(items);
+        assert_eq!(pauses, [(1, pause)], "once, at the start of the following call");
+    }
+}
+
+#[test]
+fn r09_no_pause_follows_a_stop_of_another_kind() {
+    let once = RetryPolicy::new().with_max_attempts(1);
+    let mut pauses = 0;
+    let source = [Break, Fail(1), Succeed].into_iter().map(Step::play);
+    assert_eq!(source.sleep_with(|_| pauses += 1).retry_with(once).count(), 3);
+    assert_eq!(pauses, 0);
+}
+
+#[test]
+fn r09_a_pause_that_is_woken_ends_and_one_that_is_cancelled_ends_the_sequence_for_ever() {
+    let policy = RetryPolicy::new().with_budget(&SPENT);
+    for (outcome, rest) in [
+        (SleepOutcome::Elapsed, [Some(Ok(())), None, None]),
+        (SleepOutcome::Woken, [Some(Ok(())), None, None]),
+        (SleepOutcome::Cancelled, [None, None, None]),
+    ] {
+        let (calls, mut pauses) = (Cell::new(0), 0);
+        let source = [Fail(1), Succeed].into_iter().map(|step| {
+            calls.set(calls.get() + 1);
+            step.play()
+        });
+        let sleeper = |_| {
+            pauses += 1;
+            outcome
+        };
+        let mut items = source.sleep_with(sleeper).retry_with(policy);
+        assert_eq!(items.size_hint(), (0, Some(2)), "a pause may be cancelled");
+        assert!(items.next().is_some_and(|item| item.is_err()));
+        let count = rest.iter().flatten().count();
+        for expected in rest {
+            assert_eq!(items.next(), expected, "{outcome:?}");
+        }
+        assert_eq!(items.size_hint(), (0, Some(0)));
+        drop(items);
+        assert_eq!((calls.get(), pauses), (1 + count, 1), "{outcome:?}");
+    }
 }
 
 #[test]

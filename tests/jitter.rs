@@ -39,9 +39,12 @@ fn range(jitter: Jitter, initial: Duration, nominal: Duration, before: Option<Du
     }
 }
 
-/// A range with a hint as its floor, by rule 5.
-fn above(hint: Duration, (low, high): Range) -> Range {
-    if hint <= low { (low, high) } else { (hint, (hint + high.saturating_sub(low)).min(CAP)) }
+/// A range with a hint as its floor, by rule 5. It is at least a quarter of the hint wide, below the ceiling.
+fn above(hint: Duration, (low, high): Range, ceiling: Duration) -> Range {
+    if hint <= low {
+        return (low, high);
+    }
+    (hint, (hint + high.saturating_sub(low).max(hint / 4)).min(ceiling))
 }
 
 /// Where each delay of a constant backoff lies in what it is drawn from.
@@ -117,10 +120,11 @@ fn r04_equal_is_uniform_from_half_the_delay_to_the_delay() {
 
 #[test]
 fn r04_at_the_cap_the_draws_are_still_uniform_below_it() {
-    assert_draws(around(secs(600), Jitter::Full), (Duration::ZERO, CAP));
-    assert_draws(around(secs(600), Jitter::Equal), (CAP / 2, CAP));
+    let capped = |jitter| around(secs(600), jitter).with_max_delay(CAP);
+    assert_draws(capped(Jitter::Full), (Duration::ZERO, CAP));
+    assert_draws(capped(Jitter::Equal), (CAP / 2, CAP));
     // Its range would be a single point.
-    assert_draws(around(secs(600), Jitter::Decorrelated), (CAP / 2, CAP));
+    assert_draws(capped(Jitter::Decorrelated), (CAP / 2, CAP));
 }
 
 #[test]
@@ -261,25 +265,29 @@ fn at_a_thousand_seeds_the_draws_are_as_uneven_as_chance_is() {
     }
 }
 
-/// The waits of many runs, as the sleeper hears them: those before the first retry, the second and so
+/// The waits of many runs, as the sleeper gets them: those before the first retry, the second and so
 /// on, each uniform over its range by the rules, and independent of the one before.
 #[track_caller]
-fn assert_waits(
-    runs: impl IntoIterator<Item = RetryPolicy>,
-    level: f64,
-    script: &[Step],
-    range: impl Fn(usize, Option<Duration>) -> Range,
-) {
+fn assert_waits(runs: impl IntoIterator<Item = RetryPolicy>, level: f64, script: &[Step]) {
     let mut places = [const { Vec::new() }; 3];
     let mut jitter = Jitter::None;
     for policy in runs {
         jitter = policy.jitter();
+        let ceiling = policy.max_delay().max(policy.max_retry_after());
         let mut before = None;
         let waits = play(policy, script).waits;
         assert_eq!(waits.len(), places.len());
         for (retry, wait) in waits.into_iter().enumerate() {
-            let (low, high) = range(retry, before.replace(wait));
+            let hint = match script.get(retry).or(script.last()) {
+                Some(Busy(hint)) => *hint,
+                _ => Duration::ZERO,
+            };
+            let unhinted = range(jitter, secs(10), secs([10, 20, 40][retry]), before);
+            let (low, high) = above(hint, unhinted, ceiling);
             places[retry].push(place(wait, low, high));
+            if hint <= unhinted.0 {
+                before = Some(wait);
+            }
         }
     }
     let what = |retry| format!("{jitter:?}, {script:?}, wait {}", retry + 1);
@@ -307,16 +315,10 @@ fn three_retries(jitter: Jitter) -> RetryPolicy {
         .with_logging(false)
 }
 
-/// What their waits are drawn from, without a hint.
-fn unhinted(jitter: Jitter, retry: usize, before: Option<Duration>) -> Range {
-    range(jitter, secs(10), secs([10, 20, 40][retry]), before)
-}
-
 #[test]
 fn r04_the_waits_of_the_verb_are_uniform_before_each_retry() {
     for jitter in JITTERS {
-        let ranges = |retry, before| unhinted(jitter, retry, before);
-        assert_waits(seeded(three_retries(jitter)), FIXED, &[Fail(1)], ranges);
+        assert_waits(seeded(three_retries(jitter)), FIXED, &[Fail(1)]);
     }
 }
 
@@ -325,20 +327,26 @@ fn r05_a_hint_moves_the_range_up_and_the_waits_stay_uniform_in_it() {
     for jitter in JITTERS {
         // Below every range, within some, above each, and where the cap cuts them off.
         for hint in [ms(1), secs(4), secs(12), secs(35), secs(55)] {
-            let ranges = |retry, before| above(hint, unhinted(jitter, retry, before));
-            assert_waits(seeded(three_retries(jitter)), FIXED, &[Busy(hint)], ranges);
+            assert_waits(seeded(three_retries(jitter)), FIXED, &[Busy(hint)]);
+        }
+    }
+}
+
+#[test]
+fn r05_hints_above_the_cap_spread_up_to_the_longest_that_is_obeyed() {
+    for jitter in JITTERS {
+        let policy = three_retries(jitter).with_max_retry_after(secs(100));
+        for hint in [secs(35), secs(70), secs(90)] {
+            assert_waits(seeded(policy), FIXED, &[Busy(hint)]);
         }
     }
 }
 
 #[test]
 fn r05_one_hint_moves_its_own_wait_alone() {
-    let script = [Fail(1), Busy(secs(35)), Fail(2)];
     for jitter in JITTERS {
-        assert_waits(seeded(three_retries(jitter)), FIXED, &script, |retry, before| {
-            let range = unhinted(jitter, retry, before);
-            if retry == 1 { above(secs(35), range) } else { range }
-        });
+        let script = [Fail(1), Busy(secs(35)), Fail(2)];
+        assert_waits(seeded(three_retries(jitter)), FIXED, &script);
     }
 }
 
@@ -364,9 +372,7 @@ fn r12_unseeded_draws_are_uniform_from_one_iterator_to_the_next() {
 #[test]
 fn r12_unseeded_waits_of_the_verb_are_uniform_from_one_run_to_the_next() {
     for jitter in JITTERS {
-        let ranges = |retry, before| unhinted(jitter, retry, before);
-        let runs = repeat_n(three_retries(jitter), 10_000);
-        assert_waits(runs, FRESH, &[Fail(1)], ranges);
+        assert_waits(repeat_n(three_retries(jitter), 10_000), FRESH, &[Fail(1)]);
     }
 }
 

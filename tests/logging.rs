@@ -3,12 +3,14 @@
 mod common;
 
 use std::panic::Location;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use common::{Break, Fail, ScriptError, failing, play};
 use log::kv::{Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use retry_ext::{RetryExt, RetryPolicy};
+use retry_ext::{Observation, Observer, RetryExt, RetryPolicy};
 
 #[derive(Clone, Debug, PartialEq)]
 struct Line {
@@ -27,6 +29,8 @@ impl Line {
 }
 
 static LINES: Mutex<Vec<Line>> = Mutex::new(Vec::new());
+/// Whether the logger retries something of its own, such as a connection.
+static LOGGER_RETRIES: AtomicBool = AtomicBool::new(false);
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 struct Recorder;
@@ -47,6 +51,9 @@ impl Log for Recorder {
                 self.0.push((key.to_string(), value.to_string()));
                 Ok(())
             }
+        }
+        if LOGGER_RETRIES.load(Ordering::Relaxed) {
+            assert!(play(LOAD, &[Fail(1)]).end.is_err());
         }
         let mut pairs = Pairs(Vec::new());
         record.key_values().visit(&mut pairs).expect("the visitor takes everything");
@@ -80,7 +87,7 @@ const LOAD: RetryPolicy = RetryPolicy::new().with_name("load");
 #[test]
 fn r10_one_warning_for_each_retry_and_one_for_giving_up() {
     let _alone = alone();
-    assert!(play(LOAD, &[Fail(1)]).result.is_err());
+    assert!(play(LOAD, &[Fail(1)]).end.is_err());
     let lines = taken();
     let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
     let error_type = std::any::type_name::<ScriptError>();
@@ -119,7 +126,7 @@ fn r10_one_warning_for_each_retry_and_one_for_giving_up() {
 #[test]
 fn a_recovery_is_told_at_debug() {
     let _alone = alone();
-    assert!(play(LOAD, &failing(2)).result.is_ok());
+    assert!(play(LOAD, &failing(2)).end.is_ok());
     let last = taken().pop().expect("a record");
     assert_eq!(last.level, Level::Debug);
     assert_eq!(last.text, "load: succeeded after 3 attempts and 3s of waiting");
@@ -129,15 +136,15 @@ fn a_recovery_is_told_at_debug() {
 #[test]
 fn a_first_success_and_a_permanent_error_are_not_told() {
     let _alone = alone();
-    assert!(play(LOAD, &failing(0)).result.is_ok());
-    assert!(play(LOAD, &[Break]).result.is_err());
+    assert!(play(LOAD, &failing(0)).end.is_ok());
+    assert!(play(LOAD, &[Break]).end.is_err());
     assert_eq!(taken(), []);
 }
 
 #[test]
 fn a_permanent_error_after_a_retry_adds_no_second_warning() {
     let _alone = alone();
-    assert!(play(LOAD, &[Fail(1), Break]).result.is_err());
+    assert!(play(LOAD, &[Fail(1), Break]).end.is_err());
     assert_eq!(taken().len(), 1);
 }
 
@@ -158,7 +165,7 @@ fn without_a_name_the_record_names_the_line_of_the_caller() {
     let policy = RetryPolicy::new().with_max_attempts(2);
     let fail = || Err::<(), _>(ScriptError::Transient(1));
     let before = Location::caller().line();
-    let by_the_trait = fail.retry_with(policy.with_initial_delay(std::time::Duration::ZERO));
+    let by_the_trait = fail.retry_with(policy.with_initial_delay(Duration::ZERO));
     let by_the_chain = fail.sleep_with(|_| ()).retry_with(policy);
     assert!(by_the_trait.is_err() && by_the_chain.is_err());
     let places: Vec<_> =
@@ -174,16 +181,16 @@ fn without_a_name_the_record_names_the_line_of_the_caller() {
 #[test]
 fn logging_can_be_turned_off_and_follows_the_level() {
     let _alone = alone();
-    assert!(play(LOAD.with_logging(false), &[Fail(1)]).result.is_err());
-    assert!(play(LOAD.with_logging(false), &failing(1)).result.is_ok());
+    assert!(play(LOAD.with_logging(false), &[Fail(1)]).end.is_err());
+    assert!(play(LOAD.with_logging(false), &failing(1)).end.is_ok());
     assert_eq!(taken(), []);
 
     log::set_max_level(LevelFilter::Info);
-    assert!(play(LOAD, &failing(1)).result.is_ok());
+    assert!(play(LOAD, &failing(1)).end.is_ok());
     assert_eq!(taken().len(), 1, "the warning, and not the recovery");
 
     log::set_max_level(LevelFilter::Error);
-    assert!(play(LOAD, &[Fail(1)]).result.is_err());
+    assert!(play(LOAD, &[Fail(1)]).end.is_err());
     assert_eq!(taken(), []);
 }
 
@@ -192,7 +199,7 @@ fn the_loop_the_iterator_and_the_future_write_the_same_records_and_name_their_li
     use retry_ext::{AsyncRetryExt, RetryIteratorExt};
 
     let _alone = alone();
-    let policy = RetryPolicy::new().with_initial_delay(std::time::Duration::ZERO);
+    let policy = RetryPolicy::new().with_initial_delay(Duration::ZERO);
     let error = || ScriptError::Transient(1);
     let checked = |name: &str, line: u32| {
         let records = taken();
@@ -241,23 +248,57 @@ fn the_loop_the_iterator_and_the_future_write_the_same_records_and_name_their_li
 }
 
 #[test]
+fn r10_a_logger_that_retries_is_not_called_from_within_itself() {
+    let _alone = alone();
+    LOGGER_RETRIES.store(true, Ordering::Relaxed);
+    assert!(play(LOAD, &[Fail(1)]).end.is_err());
+    LOGGER_RETRIES.store(false, Ordering::Relaxed);
+    assert_eq!(taken().len(), 3, "those of the operation, and none of the logger's own retries");
+}
+
+#[test]
+fn r10_an_observer_is_called_before_the_log() {
+    struct First;
+    impl Observer for First {
+        fn on_retry(&self, _: &Observation, _: Duration) {
+            assert_eq!(taken(), []);
+        }
+        fn on_success(&self, _: &Observation) {
+            assert_eq!(taken().len(), 1, "the retry");
+        }
+    }
+
+    let _alone = alone();
+    let mut failures = 1;
+    let result = (|| {
+        failures -= 1;
+        if failures < 0 { Ok(()) } else { Err(ScriptError::Transient(1)) }
+    })
+    .observe(First)
+    .sleep_with(|_| ())
+    .retry_with(LOAD);
+    assert_eq!(result, Ok(()));
+    assert_eq!(taken().len(), 1, "the recovery");
+}
+
+#[test]
 fn r10_every_way_of_giving_up_on_a_transient_error_is_told_once() {
     use retry_ext::{AsyncRetryExt, RetryBudget, RetryIteratorExt};
 
     static SPENT: RetryBudget = RetryBudget::new().with_min_retries(0);
     let _alone = alone();
-    let too_long = common::Busy(std::time::Duration::MAX);
+    let too_long = common::Busy(Duration::MAX);
     let reason = || {
         let mut records = taken();
         let last = records.pop().expect("a record");
         assert!(records.iter().all(|record| record.value("reason").is_none()));
         last.value("reason").expect("a reason").to_owned()
     };
-    assert!(play(LOAD, &[too_long]).result.is_err());
+    assert!(play(LOAD, &[too_long]).end.is_err());
     assert_eq!(reason(), "RetryAfterTooLong");
-    assert!(play(LOAD.with_max_elapsed(std::time::Duration::ZERO), &[Fail(1)]).result.is_err());
+    assert!(play(LOAD.with_max_elapsed(Duration::ZERO), &[Fail(1)]).end.is_err());
     assert_eq!(reason(), "DeadlineExceeded");
-    assert!(play(LOAD.with_budget(&SPENT), &[Fail(1)]).result.is_err());
+    assert!(play(LOAD.with_budget(&SPENT), &[Fail(1)]).end.is_err());
     assert_eq!(reason(), "BudgetExhausted");
     let items = [Err::<(), _>(ScriptError::Transient(1))].into_iter();
     assert_eq!(items.sleep_with(|_| ()).retry_with(LOAD).count(), 1);

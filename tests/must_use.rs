@@ -87,6 +87,7 @@ fn p11_a_policy_its_setters_and_its_getters() {
     warns!(policy.with_initial_delay(SECOND));
     warns!(policy.with_factor(1.5));
     warns!(policy.with_max_delay(SECOND));
+    warns!(policy.with_max_retry_after(SECOND));
     warns!(policy.with_jitter(Jitter::Full));
     warns!(policy.with_seed(7));
     warns!(policy.backoff());
@@ -98,6 +99,7 @@ fn p11_a_policy_its_setters_and_its_getters() {
     warns!(policy.initial_delay());
     warns!(policy.factor());
     warns!(policy.max_delay());
+    warns!(policy.max_retry_after());
     warns!(policy.jitter());
     warns!(policy.seed());
     warns!(policy.delays());
@@ -185,6 +187,7 @@ fn errors_and_outcomes() {
     warns!(error.attempts());
     warns!(error.waited());
     warns!(error.reason());
+    warns!(error.next_delay());
     warns!(error.is_transient());
     warns!(error.retry_after());
     warns!(RetryError::into_error(error));

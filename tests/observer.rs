@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -133,6 +134,43 @@ fn logging_off_does_not_silence_the_observer() {
     let quiet = POLICY.with_logging(false);
     assert!(steps(&[Fail(1), Break]).observe(&diary).sleep_with(|_| ()).retry_with(quiet).is_err());
     assert_eq!(diary.read().len(), 2);
+}
+
+/// An observer that retries, and is observed by itself.
+#[derive(Default)]
+struct Retrying(AtomicU32);
+
+impl Observer for Retrying {
+    fn on_retry(&self, _observation: &Observation, _delay: Duration) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let fails = steps(&[Fail(1), Fail(2), Fail(3)]);
+        let end = fails.observe(self).sleep_with(|_| ()).retry_with(POLICY);
+        assert_eq!(end.map_err(|stopped| stopped.attempts()), Err(3), "it retries, unobserved");
+    }
+}
+
+#[test]
+fn r10_nothing_is_observed_from_within_an_observation() {
+    let observer = Retrying::default();
+    for operation in 1..=2 {
+        let fails = steps(&[Fail(1), Fail(2), Fail(3)]);
+        assert!(fails.observe(&observer).sleep_with(|_| ()).retry_with(POLICY).is_err());
+        assert_eq!(observer.0.load(Ordering::Relaxed), 2 * operation);
+    }
+}
+
+#[test]
+fn r10_r15_after_an_observer_has_panicked_its_thread_is_observed_again() {
+    struct Fragile;
+    impl Observer for Fragile {
+        fn on_retry(&self, _observation: &Observation, _delay: Duration) {
+            panic!("fragile");
+        }
+    }
+
+    let panics = || steps(&[Fail(1)]).observe(Fragile).sleep_with(|_| ()).retry_with(POLICY);
+    assert!(std::panic::catch_unwind(panics).is_err());
+    assert_eq!(heard(&[Fail(1), Succeed]).len(), 2);
 }
 
 #[test]

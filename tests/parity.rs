@@ -8,6 +8,7 @@ use std::time::Duration;
 use common::drivers::awaited::DRIVERS;
 use common::drivers::{Endless, Stop};
 use common::{Break, Busy, Fail, ScriptError, Step, Succeed, ms, secs};
+use retry_ext::SleepOutcome::{self, Cancelled, Elapsed, Woken};
 use retry_ext::{Backoff, Jitter, RetryPolicy, StopReason};
 
 fn scripts() -> Vec<Vec<Step>> {
@@ -22,6 +23,7 @@ fn scripts() -> Vec<Vec<Step>> {
         vec![Busy(secs(60))],
         vec![Fail(1), Busy(secs(61))],
         vec![Busy(Duration::MAX)],
+        vec![Busy(secs(30)), Busy(secs(90)), Busy(secs(91))],
         vec![Fail(1), Busy(ms(1_500)), Fail(2), Busy(secs(20)), Fail(3), Succeed],
     ]
 }
@@ -44,33 +46,44 @@ fn policies() -> Vec<RetryPolicy> {
     for jitter in [Jitter::Full, Jitter::Equal, Jitter::Decorrelated] {
         policies.push(seeded.with_jitter(jitter));
         policies.push(seeded.with_jitter(jitter).with_max_delay(secs(2)));
+        policies.push(seeded.with_jitter(jitter).with_max_retry_after(secs(90)));
     }
     policies
 }
+
+const ENDS_OF_WAITS: [&[SleepOutcome]; 4] =
+    [&[Elapsed], &[Woken], &[Elapsed, Woken, Elapsed], &[Elapsed, Woken, Cancelled]];
 
 #[test]
 fn every_script_under_every_policy_looks_the_same_through_every_driver() {
     let mut compared = 0;
     for policy in policies() {
-        for script in scripts() {
-            let (reference, drive) = DRIVERS[0];
-            let expected = drive(policy, &mut Endless::new(&script));
-            for (name, drive) in &DRIVERS[1..] {
-                let seen = drive(policy, &mut Endless::new(&script));
-                assert_eq!(seen, expected, "{name} and {reference} under {policy:?} of {script:?}");
+        for (script, ends) in
+            scripts().iter().flat_map(|script| ENDS_OF_WAITS.map(|ends| (script, ends)))
+        {
+            let world = || Endless::new(script).with_ends(ends);
+            let (reference, driver) = DRIVERS[0];
+            let expected = driver(policy, &mut world());
+            for (name, driver) in &DRIVERS[1..] {
+                let seen = driver(policy, &mut world());
+                assert_eq!(
+                    seen, expected,
+                    "{name} and {reference} under {policy:?} of {script:?}, {ends:?}"
+                );
                 compared += 1;
             }
         }
     }
-    assert_eq!(compared, policies().len() * scripts().len() * (DRIVERS.len() - 1));
+    let worlds = scripts().len() * ENDS_OF_WAITS.len();
+    assert_eq!(compared, policies().len() * worlds * (DRIVERS.len() - 1));
 }
 
 #[test]
 fn the_reference_itself_does_what_the_rules_say() {
     // So that parity is not the agreement of drivers that do nothing.
     let script = [Fail(1), Busy(secs(5)), Fail(2)];
-    for (name, drive) in DRIVERS {
-        let seen = drive(RetryPolicy::new(), &mut Endless::new(&script));
+    for (name, driver) in DRIVERS {
+        let seen = driver(RetryPolicy::new(), &mut Endless::new(&script));
         assert_eq!((seen.calls, &seen.waits), (3, &vec![secs(1), secs(5)]), "{name}");
         assert_eq!(seen.heard.len(), 2, "{name}");
         let stop = Stop {
@@ -78,8 +91,25 @@ fn the_reference_itself_does_what_the_rules_say() {
             attempts: 3,
             waited: secs(6),
             reason: StopReason::AttemptsExhausted,
+            next_delay: None,
         };
         assert_eq!(seen.end, Err(stop), "{name}");
+    }
+}
+
+#[test]
+fn r06_every_driver_goes_on_after_a_woken_wait_and_does_not_add_it() {
+    // Three waits of 2 s, of which one has passed, would not all fit if the others counted.
+    let policy = RetryPolicy::from(Backoff::constant(secs(2))).with_max_elapsed(secs(4));
+    let policy = policy.with_max_attempts(4);
+    for (name, driver) in DRIVERS {
+        let mut world = Endless::new(&[Fail(1)]).with_ends(&[Woken, Elapsed, Woken]);
+        let seen = driver(policy, &mut world);
+        assert_eq!((seen.calls, &seen.waits), (4, &vec![secs(2); 3]), "{name}");
+        let waited: Vec<_> = seen.heard.iter().map(|heard| heard.waited).collect();
+        assert_eq!(waited, [0, 0, 2].map(secs), "{name}");
+        let stop = seen.end.expect_err("it fails");
+        assert_eq!((stop.waited, stop.reason), (secs(2), StopReason::AttemptsExhausted), "{name}");
     }
 }
 
@@ -98,8 +128,8 @@ fn every_driver_asks_a_custom_backoff_once_for_each_retry() {
         // It follows its own draws, and asks for the initial delay alone.
         (Jitter::Decorrelated, [1, 1, 1]),
     ] {
-        for (name, drive) in DRIVERS {
-            assert_eq!(drive(policy.with_jitter(jitter), &mut Endless::new(&[Fail(1)])).calls, 4);
+        for (name, driver) in DRIVERS {
+            assert_eq!(driver(policy.with_jitter(jitter), &mut Endless::new(&[Fail(1)])).calls, 4);
             let asked = std::mem::take(&mut *ASKED.lock().expect("nobody panics with the lock"));
             assert_eq!(asked, expected, "{name}, {jitter:?}");
         }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use common::{Break, Busy, Fail, ScriptError, Succeed, failing, ms, play, secs};
+use common::{Break, Busy, Counted, Fail, ScriptError, Succeed, failing, ms, play, secs};
+use retry_ext::chain::Wake;
 use retry_ext::{Backoff, Jitter, RetryExt, RetryPolicy, SleepOutcome, StopReason};
 
 #[test]
@@ -20,9 +21,9 @@ fn r01_attempts_are_calls_for_every_number_of_failures() {
             let policy = RetryPolicy::new().with_max_attempts(max_attempts);
             let trace = play(policy, &failing(failures));
             assert_eq!(trace.calls, max_attempts.min(failures + 1));
-            assert_eq!(trace.result.is_ok(), failures < max_attempts);
-            if let Err(error) = trace.result {
-                assert_eq!(error.attempts(), trace.calls);
+            assert_eq!(trace.end.is_ok(), failures < max_attempts);
+            if let Err(stop) = trace.end {
+                assert_eq!(stop.attempts, trace.calls);
             }
         }
     }
@@ -40,8 +41,7 @@ fn r02_no_wait_without_an_attempt_after_it() {
 fn r03_a_permanent_error_is_not_retried() {
     let trace = play(RetryPolicy::new(), &[Break]);
     assert_eq!((trace.calls, trace.reason()), (1, Some(StopReason::Permanent)));
-    let error = trace.result.expect_err("it fails");
-    assert_eq!(error.waited(), Duration::ZERO);
+    assert_eq!(trace.end.expect_err("it fails").waited, Duration::ZERO);
 }
 
 #[test]
@@ -73,22 +73,36 @@ fn r05_a_hint_at_the_cap_is_waited() {
 }
 
 #[test]
+fn r05_a_limit_of_its_own_bounds_hints_and_nothing_else() {
+    let longer = RetryPolicy::new().with_max_retry_after(secs(90));
+    assert_eq!(play(longer, &[Busy(secs(90))]).waits, [secs(90), secs(90)]);
+    assert_eq!(play(longer, &[Busy(secs(91))]).reason(), Some(StopReason::RetryAfterTooLong));
+
+    let shorter = RetryPolicy::new().with_initial_delay(secs(10)).with_max_retry_after(secs(1));
+    assert_eq!(play(shorter, &[Busy(secs(1))]).waits, [secs(10), secs(20)]);
+    assert_eq!(play(shorter, &[Busy(secs(2))]).reason(), Some(StopReason::RetryAfterTooLong));
+}
+
+#[test]
 fn r05_jitter_is_added_above_the_hint() {
-    let hint = secs(30);
-    for (jitter, low, high) in [
-        (Jitter::None, hint, hint),
-        (Jitter::Full, hint, hint + secs(10)),
-        (Jitter::Equal, hint, hint + secs(5)),
-        (Jitter::Decorrelated, hint, hint + secs(20)),
+    let ms = |millis| (secs(30), secs(30) + ms(millis));
+    for (jitter, [wide, narrow]) in [
+        // As wide as its range without the hint, but at least a quarter of the hint.
+        (Jitter::None, [ms(0), ms(0)]),
+        (Jitter::Full, [ms(20_000), ms(7_500)]),
+        (Jitter::Equal, [ms(10_000), ms(7_500)]),
+        (Jitter::Decorrelated, [ms(30_000), ms(7_500)]),
     ] {
-        let policy = RetryPolicy::from(Backoff::constant(secs(10)).with_jitter(jitter));
-        let waits: Vec<Duration> =
-            (0..2_000).map(|seed| play(policy.with_seed(seed), &[Busy(hint)]).waits[0]).collect();
-        let (least, most) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
-        assert!(*least >= low && *most <= high, "{jitter:?}: {least:?} to {most:?}");
-        let near = high.abs_diff(low) / 100;
-        assert!(least.abs_diff(low) <= near, "{jitter:?} does not reach down to {low:?}");
-        assert!(most.abs_diff(high) <= near, "{jitter:?} does not reach up to {high:?}");
+        for (nominal, (low, high)) in [(secs(20), wide), (secs(2), narrow)] {
+            let policy = RetryPolicy::from(Backoff::constant(nominal).with_jitter(jitter));
+            let wait = |seed| play(policy.with_seed(seed), &[Busy(low)]).waits[0];
+            let waits: Vec<Duration> = (0..2_000).map(wait).collect();
+            let (least, most) = (*waits.iter().min().unwrap(), *waits.iter().max().unwrap());
+            assert!(least >= low && most <= high, "{jitter:?}: {least:?} to {most:?}");
+            let near = high.abs_diff(low) / 100;
+            assert!(least.abs_diff(low) <= near, "{jitter:?} does not reach down to {low:?}");
+            assert!(high.abs_diff(most) <= near, "{jitter:?} does not reach up to {high:?}");
+        }
     }
 }
 
@@ -289,10 +303,21 @@ fn the_largest_number_of_attempts_stands_for_no_limit_and_is_not_said() {
 }
 
 #[test]
-fn a_backoff_replaces_all_that_was_set_of_the_delays_before() {
-    let policy = RetryPolicy::new().with_jitter(Jitter::Full).with_max_delay(secs(5));
-    let replaced = policy.with_backoff(Backoff::linear());
-    assert_eq!((replaced.jitter(), replaced.max_delay()), (Jitter::None, secs(60)));
+fn settings_of_the_policy_win_over_a_backoff_in_either_order_and_the_rest_is_replaced() {
+    let ours = |policy: RetryPolicy| policy.with_jitter(Jitter::Full).with_max_delay(secs(5));
+    let backoff = Backoff::linear().with_jitter(Jitter::Equal).with_increment(secs(3));
+    for policy in [
+        ours(RetryPolicy::new()).with_backoff(backoff),
+        ours(RetryPolicy::new().with_backoff(backoff)),
+        ours(RetryPolicy::from(backoff)),
+        ours(RetryPolicy::new()).with_backoff(Backoff::constant(secs(9))).with_backoff(backoff),
+    ] {
+        assert_eq!((policy.jitter(), policy.max_delay()), (Jitter::Full, secs(5)));
+        assert_eq!((policy.initial_delay(), policy.backoff().increment()), (secs(1), secs(3)));
+    }
+    // What came with a backoff is not the policy's own.
+    let replaced = RetryPolicy::from(backoff).with_backoff(Backoff::exponential());
+    assert_eq!(replaced.jitter(), Jitter::None);
 }
 
 #[test]
@@ -311,4 +336,29 @@ fn a_panic_of_the_operation_passes_through() {
     });
     let payload = panic.expect_err("it panics");
     assert_eq!(*payload.downcast_ref::<&str>().expect("a literal"), "broken operation");
+}
+
+/// How many errors were alive in each of two waits, with a sleeper that gives this answer.
+fn alive_in_waits<W: Wake + Copy>(answer: W) -> Vec<u32> {
+    let (alive, mut waits) = (Cell::new(0), Vec::new());
+    let fails = || {
+        assert_eq!(alive.get(), 0, "dropped before the next call in any case");
+        Err::<(), _>(Counted::new(&alive))
+    };
+    let sleeper = |_| {
+        waits.push(alive.get());
+        answer
+    };
+    drop(fails.sleep_with(sleeper).retry_with(RetryPolicy::new()));
+    assert_eq!(alive.get(), 0);
+    waits
+}
+
+#[test]
+fn r14_a_failed_outcome_is_kept_in_a_wait_only_if_the_wait_can_be_cancelled() {
+    assert_eq!(alive_in_waits(()), [0, 0]);
+    assert_eq!(alive_in_waits(Instant::now()), [0, 0]);
+    assert_eq!(alive_in_waits(ControlFlow::Continue(())), [1, 1]);
+    assert_eq!(alive_in_waits(SleepOutcome::Elapsed), [1, 1]);
+    assert_eq!(alive_in_waits(SleepOutcome::Woken), [1, 1]);
 }

@@ -10,7 +10,7 @@ use retry_ext::{Backoff, RetryExt, RetryPolicy, StopReason};
 #[test]
 fn fails_twice_then_succeeds() {
     let trace = play(RetryPolicy::new(), &failing(2));
-    assert_eq!(trace.result, Ok(()));
+    assert_eq!(trace.end, Ok(()));
     assert_eq!(trace.calls, 3);
     assert_eq!(trace.waits.len(), 2);
 }
@@ -19,11 +19,11 @@ fn fails_twice_then_succeeds() {
 fn fails_three_times_then_gives_up_with_the_last_error() {
     let trace = play(RetryPolicy::new(), &failing(3));
     assert_eq!(trace.calls, 3);
-    let error = trace.result.expect_err("three failures are all that three attempts allow");
-    assert_eq!(error.attempts(), 3);
-    assert_eq!(error.reason(), StopReason::AttemptsExhausted);
-    assert_eq!(error.waited(), secs(1 + 2));
-    assert_eq!(error.into_error(), ScriptError::Transient(3));
+    let stop = trace.end.expect_err("three failures are all that three attempts allow");
+    assert_eq!(stop.attempts, 3);
+    assert_eq!(stop.reason, StopReason::AttemptsExhausted);
+    assert_eq!(stop.waited, secs(1 + 2));
+    assert_eq!(stop.error, ScriptError::Transient(3));
 }
 
 #[test]

@@ -15,11 +15,13 @@ use std::time::Duration;
 use std::vec::IntoIter;
 
 use common::{ScriptError, Succeed};
+use retry_ext::chain::{
+    AsyncRetry, ByError, Hooks, Items, Observed, Retry, RetryFuture, RetryItems,
+};
 use retry_ext::{
-    AsyncRetry, AsyncRetryExt, Backoff, ConfigError, IsTransient, Items, Jitter, Observation,
-    Observer, Retry, RetryBudget, RetryConfig, RetryContext, RetryError, RetryEvent, RetryExt,
-    RetryFuture, RetryItems, RetryIter, RetryIteratorExt, RetryPolicy, RetrySnapshot, RetryStats,
-    SleepOutcome, StopReason,
+    AsyncRetryExt, Backoff, ConfigError, IsTransient, Jitter, Observation, Observer, RetryBudget,
+    RetryConfig, RetryContext, RetryError, RetryEvent, RetryExt, RetryIter, RetryIteratorExt,
+    RetryPolicy, RetrySnapshot, RetryStats, SleepOutcome, StopReason,
 };
 
 /// Whether a type has a trait: a constant of the type itself goes before that of a trait, and is there
@@ -83,8 +85,23 @@ fn values_and_what_is_shared_have_every_auto_trait() {
 }
 
 #[test]
-fn a_context_goes_to_other_threads_but_its_observer_may_have_seen_a_panic() {
-    assert_eq!(auto_traits!(RetryContext), "Send Sync Unpin");
+fn hooks_and_their_parts_are_what_was_given() {
+    assert_eq!(auto_traits!(Hooks), ALL);
+    assert_eq!(auto_traits!(Hooks<Local>), LOCAL);
+    assert_eq!(auto_traits!(Hooks<(), Local>), LOCAL);
+    assert_eq!(auto_traits!(Hooks<(), (), Local>), LOCAL);
+    assert_eq!(auto_traits!(Hooks<(), (), (), Local>), LOCAL);
+    assert_eq!(auto_traits!(ByError<u8>), ALL);
+    assert_eq!(auto_traits!(ByError<Local>), LOCAL);
+    assert_eq!(auto_traits!(Observed<u8>), ALL);
+    assert_eq!(auto_traits!(Observed<Local>), LOCAL);
+}
+
+#[test]
+fn a_context_is_what_its_hooks_are() {
+    assert_eq!(auto_traits!(RetryContext), ALL);
+    assert_eq!(auto_traits!(RetryContext<Local>), LOCAL);
+    assert_eq!(auto_traits!(RetryContext<Hooks<(), (), (), Observed<Local>>>), LOCAL);
 }
 
 #[test]
@@ -103,16 +120,10 @@ fn a_chain_is_what_its_parts_are_and_not_what_it_yields() {
     assert_eq!(auto_traits!(Retry<u8, Local, Local>), ALL);
     assert_eq!(auto_traits!(Retry<Local, u8, u8>), LOCAL);
     assert_eq!(auto_traits!(Retry<u8, u8, u8, Local>), LOCAL);
-    assert_eq!(auto_traits!(Retry<u8, u8, u8, (), Local>), LOCAL);
-    assert_eq!(auto_traits!(Retry<u8, u8, u8, (), (), Local>), LOCAL);
-    assert_eq!(auto_traits!(Retry<u8, u8, u8, (), (), (), Local>), LOCAL);
 
     assert_eq!(auto_traits!(AsyncRetry<u8, Local, Local, Local>), ALL);
     assert_eq!(auto_traits!(AsyncRetry<Local, u8, u8, u8>), LOCAL);
     assert_eq!(auto_traits!(AsyncRetry<u8, u8, u8, u8, Local>), LOCAL);
-    assert_eq!(auto_traits!(AsyncRetry<u8, u8, u8, u8, (), Local>), LOCAL);
-    assert_eq!(auto_traits!(AsyncRetry<u8, u8, u8, u8, (), (), Local>), LOCAL);
-    assert_eq!(auto_traits!(AsyncRetry<u8, u8, u8, u8, (), (), (), Local>), LOCAL);
 }
 
 #[test]
@@ -121,38 +132,46 @@ fn items_are_what_their_source_policy_and_hooks_are() {
     assert_eq!(auto_traits!(RetryItems<Local, u8, u8, u8>), LOCAL);
     assert_eq!(auto_traits!(RetryItems<u8, u8, u8, Local>), LOCAL);
     assert_eq!(auto_traits!(RetryItems<u8, u8, u8, u8, Local>), LOCAL);
-    assert_eq!(auto_traits!(RetryItems<u8, u8, u8, u8, (), Local>), LOCAL);
-    assert_eq!(auto_traits!(RetryItems<u8, u8, u8, u8, (), (), Local>), LOCAL);
-    assert_eq!(auto_traits!(RetryItems<u8, u8, u8, u8, (), (), (), Local>), LOCAL);
 }
+
+/// A sleeper that can cancel: a future that waits keeps its last error.
+type Cancels = fn(Duration) -> Ready<SleepOutcome>;
 
 #[test]
 fn r13_a_future_is_send_where_operation_error_and_hooks_are() {
-    type Timer = fn(Duration) -> Ready<()>;
+    type Of<F, Fut, T, E, P, C = (), N = (), S = Cancels, O = ()> =
+        RetryFuture<F, Fut, T, E, P, Hooks<C, N, S, O>>;
     type LocalTimer = Box<dyn FnMut(Duration) -> Ready<()>>;
     type TimerOfLocals = fn(Duration) -> Pin<Box<dyn Future<Output = ()>>>;
 
-    assert_eq!(auto_traits!(RetryFuture<u8, u8, Local, u8, u8, (), (), Timer, ()>), ALL);
-    assert_eq!(auto_traits!(RetryFuture<Local, u8, u8, u8, u8, (), (), Timer, ()>), LOCAL);
-    assert_eq!(auto_traits!(RetryFuture<u8, Local, u8, u8, u8, (), (), Timer, ()>), LOCAL);
-    assert_eq!(auto_traits!(RetryFuture<u8, u8, u8, Local, u8, (), (), Timer, ()>), LOCAL);
-    assert_eq!(auto_traits!(RetryFuture<u8, u8, u8, u8, Local, (), (), Timer, ()>), LOCAL);
-    assert_eq!(auto_traits!(RetryFuture<u8, u8, u8, u8, u8, Local, (), Timer, ()>), LOCAL);
-    assert_eq!(auto_traits!(RetryFuture<u8, u8, u8, u8, u8, (), Local, Timer, ()>), LOCAL);
-    assert_eq!(auto_traits!(RetryFuture<u8, u8, u8, u8, u8, (), (), LocalTimer, ()>), "Unpin");
-    assert_eq!(auto_traits!(RetryFuture<u8, u8, u8, u8, u8, (), (), TimerOfLocals, ()>), "Unpin");
-    assert_eq!(auto_traits!(RetryFuture<u8, u8, u8, u8, u8, (), (), Timer, Local>), LOCAL);
+    assert_eq!(auto_traits!(Of<u8, u8, Local, u8, u8>), ALL);
+    assert_eq!(auto_traits!(Of<Local, u8, u8, u8, u8>), LOCAL);
+    assert_eq!(auto_traits!(Of<u8, Local, u8, u8, u8>), LOCAL);
+    assert_eq!(auto_traits!(Of<u8, u8, u8, Local, u8>), LOCAL);
+    assert_eq!(auto_traits!(Of<u8, u8, u8, u8, Local>), LOCAL);
+    assert_eq!(auto_traits!(Of<u8, u8, u8, u8, u8, Local>), LOCAL);
+    assert_eq!(auto_traits!(Of<u8, u8, u8, u8, u8, (), Local>), LOCAL);
+    assert_eq!(auto_traits!(Of<u8, u8, u8, u8, u8, (), (), LocalTimer>), "Unpin");
+    assert_eq!(auto_traits!(Of<u8, u8, u8, u8, u8, (), (), TimerOfLocals>), "Unpin");
+    assert_eq!(auto_traits!(Of<u8, u8, u8, u8, u8, (), (), Cancels, Local>), LOCAL);
 }
 
 #[test]
-fn a_future_on_the_timer_of_tokio_is_pinned_and_keeps_no_error() {
-    assert_eq!(auto_traits!(RetryFuture<u8, u8, u8, Local, u8, (), (), (), ()>), "Send Sync");
+fn r14_a_future_whose_sleeper_cannot_cancel_keeps_no_error() {
+    type Timer = fn(Duration) -> Ready<()>;
+    type Of<S> = RetryFuture<u8, u8, u8, Local, u8, Hooks<(), (), S>>;
+
+    assert_eq!(auto_traits!(Of<Timer>), ALL);
+    // Tokio's timer is pinned.
+    assert_eq!(auto_traits!(Of<()>), "Send Sync");
 }
 
 struct Opaque;
 
 #[test]
 fn everything_is_debug_and_values_are_copy() {
+    type Unshown = Hooks<Opaque, Opaque, (), Opaque>;
+
     assert!(has!(Backoff: Copy) && has!(Backoff: Debug));
     assert!(has!(Jitter: Copy) && has!(Jitter: Debug) && has!(Jitter: Hash));
     assert!(has!(RetryPolicy: Copy) && has!(RetryPolicy: Debug));
@@ -167,40 +186,42 @@ fn everything_is_debug_and_values_are_copy() {
     assert!(has!(RetryBudget: Debug) && has!(RetryStats: Debug) && has!(RetryContext: Debug));
     assert!(has!(RetryEvent<'static, Failed>: Debug) && has!(Items<Source>: Debug));
     // Also where their parts are not.
-    assert!(has!(Retry<Opaque, Opaque, Opaque, Opaque, Opaque, Opaque, Opaque>: Debug));
-    assert!(has!(AsyncRetry<Opaque, Opaque, Opaque, Opaque, Opaque, Opaque, Opaque>: Debug));
-    assert!(has!(RetryItems<Opaque, Opaque, Opaque, Opaque, Opaque, Opaque, Opaque>: Debug));
-    assert!(
-        has!(RetryFuture<Opaque, Opaque, Opaque, Opaque, Opaque, Opaque, Opaque, (), Opaque>: Debug)
-    );
+    assert!(has!(RetryContext<Opaque>: Debug));
+    assert!(has!(Retry<Opaque, Opaque, Opaque, Opaque>: Debug));
+    assert!(has!(AsyncRetry<Opaque, Opaque, Opaque, Opaque, Opaque>: Debug));
+    assert!(has!(RetryItems<Opaque, Opaque, Opaque, Opaque, Opaque>: Debug));
+    assert!(has!(RetryFuture<Opaque, Opaque, Opaque, Opaque, Opaque, Unshown>: Debug));
 }
 
 type Failed = ScriptError;
 type Read = fn() -> Result<u8, Failed>;
 type Source = IntoIter<Result<u8, Failed>>;
 type Reading = Ready<Result<u8, Failed>>;
+type Judge = fn(&Failed) -> bool;
 type Hook = fn(&RetryEvent<'_, Failed>);
 type Sleeper = fn(Duration) -> SleepOutcome;
-type Timer = fn(Duration) -> Ready<SleepOutcome>;
 
 fn read() -> Result<u8, Failed> {
     Succeed.play().map(|()| 7)
 }
 
-/// A part of somebody's program that keeps one of each, by name.
-#[expect(clippy::type_complexity, reason = "the names are what is tested")]
+/// A part of a program that keeps one of each, by name.
 struct Keeper {
-    chain: Retry<Read, u8, Failed, fn(&Failed) -> bool, Hook, Sleeper, &'static RetryStats>,
-    chain_of_items: Retry<Items<Source>, u8, Failed, (), Hook>,
-    items: RetryItems<Source, u8, Failed, &'static RetryPolicy>,
-    async_chain: AsyncRetry<fn() -> Reading, Reading, u8, Failed, (), Hook, Timer>,
-    future: RetryFuture<fn() -> Reading, Reading, u8, Failed, RetryPolicy, (), Hook, Timer, ()>,
-    on_tokio: Pin<
-        Box<
-            RetryFuture<fn() -> Reading, Reading, u8, Failed, &'static RetryPolicy, (), (), (), ()>,
-        >,
+    chain: Retry<
+        Read,
+        u8,
+        Failed,
+        Hooks<ByError<Judge>, Hook, Sleeper, Observed<&'static RetryStats>>,
     >,
+    chain_of_items: Retry<Items<Source>, u8, Failed, Hooks<(), Hook>>,
+    items: RetryItems<Source, u8, Failed, &'static RetryPolicy>,
+    async_chain: AsyncRetry<fn() -> Reading, Reading, u8, Failed, Hooks<(), Hook, Cancels>>,
+    future:
+        RetryFuture<fn() -> Reading, Reading, u8, Failed, RetryPolicy, Hooks<(), Hook, Cancels>>,
+    on_tokio:
+        Pin<Box<RetryFuture<fn() -> Reading, Reading, u8, Failed, &'static RetryPolicy, Hooks>>>,
     context: RetryContext,
+    observed: RetryContext<Hooks<(), (), (), Observed<&'static RetryStats>>>,
     delays: RetryIter,
 }
 
@@ -213,7 +234,7 @@ fn every_type_can_be_a_field_by_its_name() {
     let hook: Hook = |_| ();
     let keeper = Keeper {
         chain: (read as Read)
-            .retry_if((|_| true) as fn(&Failed) -> bool)
+            .retry_if((|_| true) as Judge)
             .on_retry(hook)
             .sleep_with((|_| SleepOutcome::Elapsed) as Sleeper)
             .observe(&STATS),
@@ -222,14 +243,15 @@ fn every_type_can_be_a_field_by_its_name() {
         async_chain: make.on_retry(hook).sleep_with(|_| ready(SleepOutcome::Elapsed)),
         future: make
             .on_retry(hook)
-            .sleep_with((|_| ready(SleepOutcome::Elapsed)) as Timer)
+            .sleep_with((|_| ready(SleepOutcome::Elapsed)) as Cancels)
             .retry_with(POLICY),
         on_tokio: Box::pin(make.retry_with(&POLICY)),
         context: POLICY.start(),
+        observed: POLICY.start().observe(&STATS),
         delays: POLICY.delays(),
     };
 
-    let Keeper { mut context, mut future, mut on_tokio, .. } = keeper;
+    let Keeper { mut context, mut observed, mut future, mut on_tokio, .. } = keeper;
     assert_eq!(keeper.chain.retry_with(POLICY), Ok(7));
     assert!(keeper.chain_of_items.retry_with(POLICY).chain(keeper.items).eq([Ok(7), Ok(7)]));
     let mut waiting = keeper.async_chain.retry_with(POLICY);
@@ -238,6 +260,8 @@ fn every_type_can_be_a_field_by_its_name() {
     assert_eq!(Pin::new(&mut future).poll(&mut cx), Poll::Ready(Ok(7)));
     assert_eq!(on_tokio.as_mut().poll(&mut cx), Poll::Ready(Ok(7)));
     assert_eq!(context.delay_after(&Failed::Permanent), Err(StopReason::Permanent));
+    assert_eq!(observed.delay_after(&Failed::Permanent), Err(StopReason::Permanent));
+    assert_eq!(STATS.snapshot().gave_up(StopReason::Permanent), 1);
     assert_eq!(keeper.delays.count(), 2);
 }
 
@@ -251,8 +275,8 @@ fn debug_shows_the_settings_of_a_value() {
     assert_eq!(
         format!("{policy:?}"),
         format!(
-            "RetryPolicy {{ backoff: {settings}, max_elapsed: Some(0ns), budget: None, \
-             name: Some(\"load\"), max_attempts: 3, logging: true }}"
+            "RetryPolicy {{ backoff: {settings}, max_elapsed: Some(0ns), max_retry_after: None, \
+             budget: None, name: Some(\"load\"), max_attempts: 3, logging: true }}"
         )
     );
 }
@@ -363,5 +387,5 @@ fn the_short_cuts_of_the_policy_change_its_backoff() {
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn values_are_as_small_as_their_documentation_says() {
-    assert_eq!((size_of::<Backoff>(), size_of::<RetryPolicy>()), (136, 184));
+    assert_eq!((size_of::<Backoff>(), size_of::<RetryPolicy>()), (152, 232));
 }

@@ -122,20 +122,25 @@ impl Stage<'_> {
     }
 
     fn sleep(&self, delay: Duration) -> SleepOutcome {
-        note(Entry::Wait(delay));
-        if self.input.script[self.calls.get() - 1].cancel {
-            return SleepOutcome::Cancelled;
+        let outcome = self.input.script[self.calls.get() - 1].sleep.outcome();
+        let follows_a_retry =
+            JOURNAL.with_borrow(|journal| matches!(journal.last(), Some(Entry::Retry { .. })));
+        if !follows_a_retry {
+            note(Entry::Pause(delay));
+            return outcome;
         }
+        note(Entry::Wait(delay));
         // A clock cannot be moved without end.
         let asked = delay.min(Duration::from_hours(24));
-        match self.input.sleeper {
-            Sleeper::Returns => {}
-            Sleeper::Sleeps => self.pass(asked),
-            Sleeper::Oversleeps { millis } => {
+        match (outcome, self.input.sleeper) {
+            (SleepOutcome::Cancelled, _) | (_, Sleeper::Returns) => {}
+            (SleepOutcome::Woken, _) => self.pass(asked / 2),
+            (SleepOutcome::Elapsed, Sleeper::Sleeps) => self.pass(asked),
+            (SleepOutcome::Elapsed, Sleeper::Oversleeps { millis }) => {
                 self.pass(asked + Duration::from_millis(millis.into()));
             }
         }
-        SleepOutcome::Elapsed
+        outcome
     }
 
     fn end(&self, result: Result<(), RetryError<Failure>>) {
@@ -166,8 +171,10 @@ fn by_loop(stage: &Stage<'_>) {
             match retry.delay_after(&failure) {
                 Ok(delay) => {
                     note(Entry::Retry { attempt, delay, waited });
-                    if stage.sleep(delay) == SleepOutcome::Cancelled {
-                        break Err(retry.cancelled(failure));
+                    match stage.sleep(delay) {
+                        SleepOutcome::Elapsed => {}
+                        SleepOutcome::Woken => retry.woken(),
+                        SleepOutcome::Cancelled => break Err(retry.cancelled(failure)),
                     }
                 }
                 Err(reason) => {
@@ -186,12 +193,19 @@ fn by_loop(stage: &Stage<'_>) {
 }
 
 fn by_iterator(stage: &Stage<'_>) {
-    let mut items = iter::repeat_with(|| stage.call())
-        .on_retry(|retry| stage.hear(retry))
-        .sleep_with(|delay| stage.sleep(delay))
-        .retry_with(stage.policy);
     while !stage.is_over() {
-        stage.end(items.next().expect("the source has no end"));
+        let mut items = iter::repeat_with(|| stage.call())
+            .on_retry(|retry| stage.hear(retry))
+            .sleep_with(|delay| stage.sleep(delay))
+            .retry_with(stage.policy);
+        while !stage.is_over() {
+            let Some(item) = items.next() else {
+                // The source has no end, but a pause was cancelled.
+                assert!(items.next().is_none());
+                break;
+            };
+            stage.end(item);
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
-use retry_ext::{Backoff, Jitter, RetryPolicy};
+use retry_ext::{Backoff, Jitter, RetryPolicy, SleepOutcome};
 
 #[derive(Debug, Arbitrary)]
 pub(crate) struct Input {
@@ -23,6 +23,7 @@ pub(crate) struct Settings {
     factor: Option<Factor>,
     increment: Option<Delay>,
     max_delay: Option<Delay>,
+    max_retry_after: Option<Delay>,
     jitter: Spread,
     seed: Option<u64>,
     max_attempts: Option<u32>,
@@ -87,14 +88,28 @@ pub(crate) enum Sleeper {
 pub(crate) struct Step {
     pub(crate) outcome: Outcome,
     pub(crate) takes_micros: u16,
-    /// Whether a wait after it is cut short.
-    pub(crate) cancel: bool,
+    /// How a wait or a pause after it ends.
+    pub(crate) sleep: SleepEnd,
+}
+
+/// An end of a wait or a pause; one byte, of which the two lowest bits count.
+#[derive(Clone, Copy, Debug, Arbitrary)]
+pub(crate) struct SleepEnd(u8);
+
+impl SleepEnd {
+    pub(crate) fn outcome(self) -> SleepOutcome {
+        match self.0 & 3 {
+            0 => SleepOutcome::Elapsed,
+            2 => SleepOutcome::Woken,
+            _ => SleepOutcome::Cancelled,
+        }
+    }
 }
 
 impl Step {
     /// What comes after the script.
     pub(crate) const SUCCESS: Self =
-        Self { outcome: Outcome::Succeed, takes_micros: 0, cancel: false };
+        Self { outcome: Outcome::Succeed, takes_micros: 0, sleep: SleepEnd(0) };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Arbitrary)]
@@ -176,6 +191,9 @@ impl Settings {
         let mut policy = RetryPolicy::from(backoff).with_logging(self.logging);
         if let Some(attempts) = self.max_attempts {
             policy = policy.with_max_attempts(attempts.max(1));
+        }
+        if let Some(longest) = self.max_retry_after {
+            policy = policy.with_max_retry_after(longest.into());
         }
         if let Some(limit) = self.max_elapsed {
             policy = policy.with_max_elapsed(limit.into());

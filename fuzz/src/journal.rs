@@ -30,11 +30,23 @@ impl IsTransient for Failure {
 /// What can be seen of a retry.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Entry {
-    Call { at: Duration },
+    Call {
+        at: Duration,
+    },
     Record(Level),
-    Retry { attempt: u32, delay: Duration, waited: Duration },
+    Retry {
+        attempt: u32,
+        delay: Duration,
+        waited: Duration,
+    },
     Wait(Duration),
-    End { at: Duration, result: Result<(), RetryError<Failure>>, available: Option<u32> },
+    /// Of an iterator, before its next call; it takes no time, so that all journals are on one clock.
+    Pause(Duration),
+    End {
+        at: Duration,
+        result: Result<(), RetryError<Failure>>,
+        available: Option<u32>,
+    },
 }
 
 pub(crate) type Journal = Vec<Entry>;

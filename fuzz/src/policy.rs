@@ -51,7 +51,8 @@ fn holds(input: &Input) {
             }
             None => play(driver, input, policy),
         };
-        rules::journal(&policy, budget.as_ref(), &input.script, &journal);
+        let pauses = name == "iterator";
+        let journal = rules::journal(&policy, budget.as_ref(), &input.script, pauses, &journal);
         let first = first.get_or_insert_with(|| journal.clone());
         assert!(
             *first == journal || !rules::is_repeatable(&policy, budget.as_ref(), first),

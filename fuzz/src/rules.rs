@@ -5,20 +5,23 @@ use std::slice;
 use std::time::Duration;
 
 use log::Level;
-use retry_ext::{Backoff, IsTransient, Jitter, RetryPolicy, StopReason};
+use retry_ext::{Backoff, IsTransient, Jitter, RetryPolicy, SleepOutcome, StopReason};
 
 use crate::input::{Outcome, Step};
-use crate::journal::{Entry, Failure};
+use crate::journal::{Entry, Failure, Journal};
 
 /// The arithmetic is in nanoseconds of 64 bits; more than they hold is as good as the most.
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// The longest time that is counted.
+const LONGEST: u64 = u64::MAX - 1;
+
 /// What has reached the cap is the cap.
 fn capped(nanoseconds: u128, cap: Duration) -> Duration {
     match u64::try_from(nanoseconds) {
-        Ok(below) if below < nanos(cap) => Duration::from_nanos(below),
+        Ok(below) if below < nanos(cap).min(LONGEST) => Duration::from_nanos(below),
         _ => cap,
     }
 }
@@ -105,26 +108,33 @@ impl Ledger<'_> {
     }
 }
 
-/// Nothing in a journal is against the rules.
+/// Nothing in a journal is against the rules. Returns the journal without its pauses, which only iterators
+/// have.
 pub(crate) fn journal(
     policy: &RetryPolicy,
     budget: Option<&Budget>,
     script: &[Step],
+    pauses: bool,
     journal: &[Entry],
-) {
+) -> Journal {
     let ledger =
         budget.map(|budget| Ledger { budget, deposits: Vec::new(), withdrawals: Vec::new() });
-    let mut reader = Reader { policy, script, calls: 0, entries: journal.iter(), ledger };
+    let mut reader =
+        Reader { policy, script, pauses, pause: None, calls: 0, entries: journal.iter(), ledger };
     while reader.calls < script.len() {
         reader.operation();
     }
     assert_eq!(reader.entries.next(), None);
+    journal.iter().filter(|entry| !matches!(entry, Entry::Pause(_))).cloned().collect()
 }
 
 /// Reads a journal from its beginning, against the script.
 struct Reader<'a> {
     policy: &'a RetryPolicy,
     script: &'a [Step],
+    /// Whether a refusal is followed by a pause.
+    pauses: bool,
+    pause: Option<Duration>,
     calls: usize,
     entries: slice::Iter<'a, Entry>,
     ledger: Option<Ledger<'a>>,
@@ -138,6 +148,14 @@ struct Failed {
     /// From the start of the first attempt.
     elapsed: Duration,
     waits: Vec<Duration>,
+    /// The wait that the next draw follows: the last one that no hint has moved.
+    previous: Option<Duration>,
+}
+
+impl Failed {
+    fn hint(&self) -> Duration {
+        self.error.retry_after().unwrap_or(Duration::ZERO)
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -153,8 +171,12 @@ impl<'a> Reader<'a> {
 
     /// One operation, from its first call to its end.
     fn operation(&mut self) {
+        if let Some(pause) = self.pause.take() {
+            assert_eq!(self.next(), &Entry::Pause(pause));
+        }
         let mut start = None;
         let mut waits = Vec::new();
+        let mut previous = None;
         let mut listed = self.policy.delays();
         let mut as_listed = draws_equally(self.policy);
         for attempt in 1.. {
@@ -169,22 +191,28 @@ impl<'a> Reader<'a> {
             let error = Failure { call, outcome: step.outcome };
             as_listed &= error.retry_after().is_none();
             let elapsed = now.saturating_sub(*start.get_or_insert(at)).max(sum(&waits));
-            let failed = Failed { error, now, attempt, elapsed, waits };
+            let mut failed = Failed { error, now, attempt, elapsed, waits, previous };
             let delay = match self.decision(&failed) {
                 Ok(delay) => delay,
                 Err(reason) => {
                     assert!(reason != StopReason::AttemptsExhausted || listed.next().is_none());
-                    return self.stop(&failed, reason);
+                    return self.stop(&failed, reason, None);
                 }
             };
             let listed = listed.next().expect("there is a delay for every retry");
             assert!(!as_listed || listed == delay, "{listed:?} is listed, not {delay:?}");
-            if step.cancel {
-                self.record(Level::Warn);
-                return self.stop(&failed, StopReason::Cancelled);
+            if !is_moved(&self.policy.backoff(), attempt, failed.hint()) {
+                previous = Some(delay);
+            }
+            match step.sleep.outcome() {
+                SleepOutcome::Elapsed => failed.waits.push(delay),
+                SleepOutcome::Woken => {}
+                SleepOutcome::Cancelled => {
+                    self.record(Level::Warn);
+                    return self.stop(&failed, StopReason::Cancelled, Some(delay));
+                }
             }
             waits = failed.waits;
-            waits.push(delay);
         }
     }
 
@@ -200,7 +228,7 @@ impl<'a> Reader<'a> {
         self.is_left(*available, now);
     }
 
-    fn stop(&mut self, failed: &Failed, reason: StopReason) {
+    fn stop(&mut self, failed: &Failed, reason: StopReason, cancelled: Option<Duration>) {
         let Entry::End { at, result, available } = self.next() else { panic!("no end") };
         assert_eq!(*at, failed.now);
         let stopped = result.as_ref().expect_err("the last call has failed");
@@ -208,6 +236,26 @@ impl<'a> Reader<'a> {
         assert_eq!(stopped.attempts(), failed.attempt);
         assert_eq!(stopped.waited(), sum(&failed.waits));
         assert_eq!(stopped.reason(), reason);
+        let next_delay = stopped.next_delay();
+        let pause = match reason {
+            StopReason::DeadlineExceeded | StopReason::BudgetExhausted => {
+                let refused = next_delay.expect("the wait that was refused");
+                let delays = delays(self.policy, failed);
+                assert!((counted(*delays.start())..=counted(*delays.end())).contains(&refused));
+                Some(refused)
+            }
+            StopReason::RetryAfterTooLong => {
+                assert_eq!(next_delay, Some(counted(failed.hint())));
+                Some(self.policy.max_retry_after())
+            }
+            _ => {
+                assert_eq!(next_delay, cancelled.map(counted));
+                None
+            }
+        };
+        if self.pauses && self.calls < self.script.len() {
+            self.pause = pause;
+        }
         assert!(stopped.to_string().ends_with(&format!(": {reason}")), "{stopped}");
         self.is_left(*available, failed.now);
     }
@@ -223,12 +271,12 @@ impl<'a> Reader<'a> {
     /// What was decided, and that it might be.
     fn decision(&mut self, failed: &Failed) -> Result<Duration, StopReason> {
         let policy = self.policy;
-        let hint = failed.error.retry_after().unwrap_or(Duration::ZERO);
+        let hint = failed.hint();
         let certain = if !failed.error.is_transient() {
             return Err(StopReason::Permanent);
         } else if failed.attempt >= policy.max_attempts() {
             Some(StopReason::AttemptsExhausted)
-        } else if hint > policy.max_delay() {
+        } else if hint > policy.max_retry_after() {
             Some(StopReason::RetryAfterTooLong)
         } else {
             None
@@ -237,7 +285,7 @@ impl<'a> Reader<'a> {
         if let Some(reason) = certain {
             return Err(reason);
         }
-        let delays = delays(&policy.backoff(), failed.attempt, failed.waits.last().copied(), hint);
+        let delays = delays(policy, failed);
         let in_time = |delay: Duration| {
             let end = failed.elapsed.saturating_add(delay);
             policy.max_elapsed().is_none_or(|max_elapsed| end <= max_elapsed)
@@ -248,7 +296,13 @@ impl<'a> Reader<'a> {
                 self.next();
                 assert_eq!((attempt, waited), (failed.attempt, sum(&failed.waits)));
                 assert!(delays.contains(&delay), "{delay:?} and not {delays:?}");
-                assert!(delay >= hint && delay <= policy.max_delay(), "{delay:?}");
+                assert!(nanos(delay) >= nanos(hint).min(LONGEST), "{delay:?}");
+                let longest = policy.max_delay().max(if hint.is_zero() {
+                    Duration::ZERO
+                } else {
+                    policy.max_retry_after()
+                });
+                assert!(delay <= longest, "{delay:?}");
                 assert!(in_time(delay), "{delay:?} would end too late");
                 assert!(left.is_none_or(|left| *left.end() > 0), "the budget is overdrawn");
                 if let Some(ledger) = &mut self.ledger {
@@ -293,30 +347,52 @@ pub(crate) fn is_repeatable(
     draws_equally(policy) && budget.is_none_or(surely_counts)
 }
 
-/// The delays that may be drawn before this retry.
-fn delays(
-    backoff: &Backoff,
-    retry: u32,
-    previous: Option<Duration>,
-    hint: Duration,
-) -> RangeInclusive<Duration> {
-    let cap = backoff.max_delay();
-    let (nominal, hint) = (nanos(backoff.delay(retry)), nanos(hint));
-    let (low, high) = match backoff.jitter() {
+/// The range of draws before this retry, in nanoseconds, without a hint.
+fn drawn(backoff: &Backoff, retry: u32, previous: Option<Duration>) -> (u64, u64) {
+    let (cap, nominal) = (nanos(backoff.max_delay()), nanos(backoff.delay(retry)));
+    match backoff.jitter() {
         Jitter::Full => (0, nominal),
         Jitter::Equal => (nominal / 2, nominal),
         Jitter::Decorrelated => {
             let first = nanos(backoff.delay(1));
-            let low = if first == nanos(cap) { first / 2 } else { first };
+            let low = if first == cap { first / 2 } else { first };
             let previous = previous.map_or(first, nanos);
-            (low, previous.saturating_mul(3).min(nanos(cap)).max(low))
+            (low, previous.saturating_mul(3).min(cap).max(low))
         }
         _ => (nominal, nominal),
+    }
+}
+
+/// A hint moves a range that begins below it.
+fn is_moved(backoff: &Backoff, retry: u32, hint: Duration) -> bool {
+    drawn(backoff, retry, None).0 < nanos(hint)
+}
+
+/// The delays that may be drawn after this failure.
+fn delays(policy: &RetryPolicy, failed: &Failed) -> RangeInclusive<Duration> {
+    let (backoff, hint) = (policy.backoff(), failed.hint());
+    let (low, high) = drawn(&backoff, failed.attempt, failed.previous);
+    if !is_moved(&backoff, failed.attempt, hint) {
+        return capped(low.into(), backoff.max_delay())..=capped(high.into(), backoff.max_delay());
+    }
+    let hint = nanos(hint);
+    let spread = match backoff.jitter() {
+        Jitter::None => 0,
+        _ => (high - low).max(hint / 4),
     };
-    // A hint moves all of them up.
-    let up = hint.saturating_sub(low);
-    let [low, high] = [low, high].map(|delay| capped(u128::from(delay) + u128::from(up), cap));
-    low..=high
+    // What is too long to be counted is the cap, if that is as long, and otherwise the longest hint.
+    let ceiling = if nanos(policy.max_delay()) >= LONGEST {
+        policy.max_delay()
+    } else {
+        policy.max_delay().max(policy.max_retry_after())
+    };
+    let [low, high] = [u128::from(hint), u128::from(hint) + u128::from(spread)];
+    capped(low, ceiling)..=capped(high, ceiling)
+}
+
+/// A delay that is too long to be counted reads as the longest duration.
+fn counted(delay: Duration) -> Duration {
+    if nanos(delay) >= LONGEST { Duration::MAX } else { delay }
 }
 
 /// The sum of waits; one that is too large to be counted is the largest.

@@ -1,4 +1,4 @@
-//! Every driver behind one signature: an operation and a sleeper go in, what was seen comes out.
+//! Every driver behind one signature: an operation and a sleeper go in, a trace comes out.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub mod awaited;
 pub trait World {
     /// One call of the operation; `None` where a source has ended.
     fn call(&mut self) -> Option<Result<(), ScriptError>>;
-    /// One wait, which may be cut short.
+    /// One wait or pause, which may end early.
     fn wait(&mut self, delay: Duration) -> SleepOutcome;
 }
 
@@ -25,11 +25,18 @@ pub trait World {
 pub struct Endless<'a> {
     script: &'a [Step],
     calls: usize,
+    ends: &'a [SleepOutcome],
+    waits: usize,
 }
 
 impl<'a> Endless<'a> {
     pub fn new(script: &'a [Step]) -> Self {
-        Self { script, calls: 0 }
+        Self { script, calls: 0, ends: &[SleepOutcome::Elapsed], waits: 0 }
+    }
+
+    /// Its waits end so; the last way repeats.
+    pub fn with_ends(self, ends: &'a [SleepOutcome]) -> Self {
+        Self { ends, ..self }
     }
 }
 
@@ -41,24 +48,36 @@ impl World for Endless<'_> {
     }
 
     fn wait(&mut self, _delay: Duration) -> SleepOutcome {
-        SleepOutcome::Elapsed
+        self.waits += 1;
+        *self.ends.get(self.waits - 1).or(self.ends.last()).expect("an end")
     }
 }
 
 /// What could be seen of a retry from outside, in a form that every driver can give.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct Trace {
+    /// The pauses of an iterator before its first call.
+    pub pauses: Vec<Duration>,
     pub calls: u32,
     pub waits: Vec<Duration>,
     pub heard: Vec<Heard>,
     pub end: Result<(), Stop>,
 }
 
-impl Seen {
-    pub const NOTHING: Self = Self { calls: 0, waits: Vec::new(), heard: Vec::new(), end: Ok(()) };
+impl Trace {
+    pub const NOTHING: Self =
+        Self { pauses: Vec::new(), calls: 0, waits: Vec::new(), heard: Vec::new(), end: Ok(()) };
 
     pub fn reason(&self) -> Option<StopReason> {
         self.end.as_ref().err().map(|stop| stop.reason)
+    }
+
+    pub fn last_error(&self) -> Option<&ScriptError> {
+        self.end.as_ref().err().map(|stop| &stop.error)
+    }
+
+    pub fn next_delay(&self) -> Option<Duration> {
+        self.end.as_ref().err().and_then(|stop| stop.next_delay)
     }
 }
 
@@ -68,24 +87,30 @@ pub struct Stop {
     pub attempts: u32,
     pub waited: Duration,
     pub reason: StopReason,
+    pub next_delay: Option<Duration>,
 }
 
 impl From<RetryError<ScriptError>> for Stop {
     fn from(stopped: RetryError<ScriptError>) -> Self {
-        let (attempts, waited, reason) = (stopped.attempts(), stopped.waited(), stopped.reason());
-        Self { error: stopped.into_error(), attempts, waited, reason }
+        Self {
+            attempts: stopped.attempts(),
+            waited: stopped.waited(),
+            reason: stopped.reason(),
+            next_delay: stopped.next_delay(),
+            error: stopped.into_error(),
+        }
     }
 }
 
 /// Stands between a driver and its world, and writes down what happens.
 pub struct Watch<'a> {
     world: RefCell<&'a mut dyn World>,
-    seen: RefCell<Seen>,
+    seen: RefCell<Trace>,
 }
 
 impl<'a> Watch<'a> {
     pub fn over(world: &'a mut dyn World) -> Self {
-        Self { world: RefCell::new(world), seen: RefCell::new(Seen::NOTHING) }
+        Self { world: RefCell::new(world), seen: RefCell::new(Trace::NOTHING) }
     }
 
     fn next(&self) -> Option<Result<(), ScriptError>> {
@@ -113,6 +138,19 @@ impl<'a> Watch<'a> {
         self.world.borrow_mut().wait(delay)
     }
 
+    /// The sleeper of an iterator: a wait follows an event, and a pause follows none.
+    fn wait_or_pause(&self, delay: Duration) -> SleepOutcome {
+        let mut seen = self.seen.borrow_mut();
+        if seen.heard.len() > seen.waits.len() {
+            drop(seen);
+            return self.wait(delay);
+        }
+        assert_eq!(seen.calls, 0, "a pause comes before the first call");
+        seen.pauses.push(delay);
+        drop(seen);
+        self.world.borrow_mut().wait(delay)
+    }
+
     fn waited(&self, delay: Duration) {
         self.seen.borrow_mut().waits.push(delay);
     }
@@ -124,16 +162,16 @@ impl<'a> Watch<'a> {
     }
 
     /// What was seen since the beginning, or since it was taken last.
-    pub fn take(&self) -> Seen {
-        self.seen.replace(Seen::NOTHING)
+    pub fn take(&self) -> Trace {
+        self.seen.replace(Trace::NOTHING)
     }
 
-    fn end(&self, end: Result<(), impl Into<Stop>>) -> Seen {
-        Seen { end: end.map_err(Into::into), ..self.take() }
+    fn end(&self, end: Result<(), impl Into<Stop>>) -> Trace {
+        Trace { end: end.map_err(Into::into), ..self.take() }
     }
 }
 
-pub type Driver = fn(RetryPolicy, &mut dyn World) -> Seen;
+pub type Driver = fn(RetryPolicy, &mut dyn World) -> Trace;
 
 pub fn verb(watch: &Watch<'_>, policy: RetryPolicy) -> Result<(), RetryError<ScriptError>> {
     (|| watch.call())
@@ -142,18 +180,18 @@ pub fn verb(watch: &Watch<'_>, policy: RetryPolicy) -> Result<(), RetryError<Scr
         .retry_with(policy)
 }
 
-pub fn by_closure(policy: RetryPolicy, world: &mut dyn World) -> Seen {
+pub fn by_closure(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     let watch = Watch::over(world);
     watch.end(verb(&watch, policy))
 }
 
-pub fn by_loop(policy: RetryPolicy, world: &mut dyn World) -> Seen {
+pub fn by_loop(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     let watch = Watch::over(world);
     until_success(&watch, policy, &mut policy.start()).expect("an endless script")
 }
 
 /// A loop that lives long: it goes on after each success, until it stops or its world ends.
-pub fn by_long_loop(policy: RetryPolicy, world: &mut dyn World) -> Vec<Seen> {
+pub fn by_long_loop(policy: RetryPolicy, world: &mut dyn World) -> Vec<Trace> {
     let watch = Watch::over(world);
     let mut retry = policy.start();
     let mut all = Vec::new();
@@ -167,7 +205,11 @@ pub fn by_long_loop(policy: RetryPolicy, world: &mut dyn World) -> Vec<Seen> {
     all
 }
 
-fn until_success(watch: &Watch<'_>, policy: RetryPolicy, retry: &mut RetryContext) -> Option<Seen> {
+fn until_success(
+    watch: &Watch<'_>,
+    policy: RetryPolicy,
+    retry: &mut RetryContext,
+) -> Option<Trace> {
     let end = loop {
         let Err(error) = watch.next()? else {
             assert_eq!(retry.attempt(), watch.seen.borrow().calls);
@@ -177,30 +219,42 @@ fn until_success(watch: &Watch<'_>, policy: RetryPolicy, retry: &mut RetryContex
         let (attempt, waited) = (retry.attempt(), retry.waited());
         let delay = match retry.delay_after(&error) {
             Ok(delay) => delay,
-            Err(reason) => break Err(Stop { error, attempts: attempt, waited, reason }),
+            Err(reason) => {
+                // Does not wait: it gives the error back.
+                let stopped = Stop::from(retry.wait_after(error).expect_err("it has stopped"));
+                assert_eq!(
+                    (stopped.attempts, stopped.waited, stopped.reason),
+                    (attempt, waited, reason)
+                );
+                break Err(stopped);
+            }
         };
         let (max_attempts, name) = (policy.max_attempts(), policy.name());
         watch.note(Heard { attempt, max_attempts, delay, waited, error: error.clone(), name });
-        if watch.wait(delay) == SleepOutcome::Cancelled {
-            break Err(Stop::from(retry.cancelled(error)));
+        match watch.wait(delay) {
+            SleepOutcome::Elapsed => {}
+            SleepOutcome::Woken => retry.woken(),
+            SleepOutcome::Cancelled => break Err(Stop::from(retry.cancelled(error))),
         }
     };
     Some(watch.end(end))
 }
 
-pub fn by_iterator(policy: RetryPolicy, world: &mut dyn World) -> Seen {
+pub fn by_iterator(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     items(&Watch::over(world), policy).next().expect("an endless source")
 }
 
-/// Every item of a source that ends.
-pub fn by_whole_iterator(policy: RetryPolicy, world: &mut dyn World) -> Vec<Seen> {
-    items(&Watch::over(world), policy).collect()
+/// Every item of a source that ends, and the trace of the call of `next` that returned `None`.
+pub fn by_whole_iterator(policy: RetryPolicy, world: &mut dyn World) -> (Vec<Trace>, Trace) {
+    let watch = Watch::over(world);
+    let traces = items(&watch, policy).collect();
+    (traces, watch.take())
 }
 
-fn items(watch: &Watch<'_>, policy: RetryPolicy) -> impl Iterator<Item = Seen> {
+fn items(watch: &Watch<'_>, policy: RetryPolicy) -> impl Iterator<Item = Trace> {
     std::iter::from_fn(|| watch.next())
         .on_retry(|retry| watch.hear(retry))
-        .sleep_with(|delay| watch.wait(delay))
+        .sleep_with(|delay| watch.wait_or_pause(delay))
         .retry_with(policy)
         .map(|item| watch.end(item))
 }

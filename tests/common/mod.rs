@@ -5,13 +5,14 @@ pub mod drivers;
 pub mod model;
 pub mod uniform;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use drivers::{Endless, Seen, Watch};
-use retry_ext::{IsTransient, RetryError, RetryEvent, RetryPolicy, StopReason};
+use drivers::{Endless, Trace};
+use retry_ext::{IsTransient, RetryEvent, RetryPolicy};
 
 pub const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -93,37 +94,36 @@ impl From<&RetryEvent<'_, ScriptError>> for Heard {
     }
 }
 
-/// What could be seen of one retry from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trace {
-    pub calls: u32,
-    pub waits: Vec<Duration>,
-    pub heard: Vec<Heard>,
-    pub result: Result<(), RetryError<ScriptError>>,
-}
-
-impl Trace {
-    pub fn reason(&self) -> Option<StopReason> {
-        self.result.as_ref().err().map(RetryError::reason)
-    }
-
-    pub fn last_error(&self) -> Option<&ScriptError> {
-        self.result.as_ref().err().map(RetryError::error)
-    }
-}
-
 /// Plays the script through the closure's verb; the last step repeats for ever. No real waiting.
 pub fn play(policy: RetryPolicy, script: &[Step]) -> Trace {
-    let mut world = Endless::new(script);
-    let watch = Watch::over(&mut world);
-    let result = drivers::verb(&watch, policy);
-    let Seen { calls, waits, heard, .. } = watch.take();
-    Trace { calls, waits, heard, result }
+    drivers::by_closure(policy, &mut Endless::new(script))
 }
 
 /// Fails with transient errors numbered 1, 2, 3 …, `times` times, and then succeeds.
 pub fn failing(times: u32) -> Vec<Step> {
     (1..=times).map(Fail).chain([Succeed]).collect()
+}
+
+/// A transient error that is counted as long as it lives.
+pub struct Counted<'a>(&'a Cell<u32>);
+
+impl<'a> Counted<'a> {
+    pub fn new(alive: &'a Cell<u32>) -> Self {
+        alive.set(alive.get() + 1);
+        Self(alive)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+impl IsTransient for Counted<'_> {
+    fn is_transient(&self) -> bool {
+        true
+    }
 }
 
 /// Polls without any runtime, as often as the future asks for it, and counts the polls.

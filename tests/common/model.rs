@@ -6,9 +6,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use retry_ext::{Jitter, StopReason};
+use retry_ext::{Jitter, SleepOutcome, StopReason};
 
-use super::drivers::{Seen, Stop};
+use super::drivers::{Stop, Trace};
 use super::{Busy, Heard, ScriptError, Step};
 
 /// A policy in plain values.
@@ -16,6 +16,7 @@ use super::{Busy, Heard, ScriptError, Step};
 pub struct Rules {
     pub growth: Growth,
     pub max_delay: Duration,
+    pub max_retry_after: Option<Duration>,
     pub jitter: Jitter,
     pub seed: Option<u64>,
     pub max_attempts: u32,
@@ -89,9 +90,24 @@ impl Rules {
         nanos(self.max_delay).min(HELD)
     }
 
+    pub fn max_retry_after(&self) -> Duration {
+        self.max_retry_after.unwrap_or(self.max_delay)
+    }
+
+    /// No wait is longer.
+    pub fn longest_wait(&self) -> Duration {
+        self.max_delay.max(self.max_retry_after())
+    }
+
     /// From the arithmetic to what is waited.
-    fn delay(&self, nanos: u128) -> Duration {
-        if nanos >= self.limit() { self.max_delay } else { duration(nanos) }
+    fn delay(&self, delay: u128) -> Duration {
+        if delay < HELD {
+            duration(delay)
+        } else if self.limit() == HELD {
+            self.max_delay
+        } else {
+            self.max_retry_after()
+        }
     }
 
     /// The delay before this retry without jitter: a single value where the arithmetic is exact, as it
@@ -132,9 +148,24 @@ impl Rules {
         previous: Option<Duration>,
         hint: Duration,
     ) -> RangeInclusive<Duration> {
-        let (limit, hint) = (self.limit(), nanos(hint).min(self.limit()));
-        let nominal = self.nominal_nanos(retry);
-        let drawn = match self.jitter {
+        let (hint, ceiling) = (nanos(hint).min(HELD), nanos(self.longest_wait()).min(HELD));
+        let [(low, _), (_, high)] = self.drawn(retry, previous).map(|(low, high)| {
+            if low >= hint {
+                (low, high)
+            } else if self.jitter == Jitter::None {
+                (hint, hint)
+            } else {
+                // A crowd that was told one time spreads at least over a quarter of it.
+                (hint, (hint + (high - low).max(hint / 4)).min(ceiling))
+            }
+        });
+        self.delay(low)..=self.delay(high)
+    }
+
+    /// The range without a hint, if the nominal delay is the least possible, and if it is the greatest.
+    fn drawn(&self, retry: u32, previous: Option<Duration>) -> [(u128, u128); 2] {
+        let (limit, nominal) = (self.limit(), self.nominal_nanos(retry));
+        match self.jitter {
             Jitter::None => nominal.map(|nominal| (nominal, nominal)),
             Jitter::Full => nominal.map(|nominal| (0, nominal)),
             Jitter::Equal => nominal.map(|nominal| (nominal / 2, nominal)),
@@ -146,12 +177,19 @@ impl Rules {
                 [(low, high.min(limit).max(low)); 2]
             }
             other => unreachable!("{other:?} is not in the rules"),
-        };
-        // Below the hint, the whole range moves up to it.
-        let [(low, _), (_, high)] = drawn.map(|(low, high)| {
-            if low >= hint { (low, high) } else { (hint, (hint + (high - low)).min(limit)) }
-        });
-        self.delay(low)..=self.delay(high)
+        }
+    }
+
+    /// The wait that the following draw of decorrelated jitter depends on: the last one that no hint has moved.
+    pub fn followed(
+        &self,
+        retry: u32,
+        previous: Option<Duration>,
+        hint: Duration,
+        wait: Duration,
+    ) -> Option<Duration> {
+        let [(low, _), _] = self.drawn(retry, previous);
+        if low < nanos(hint).min(HELD) { previous } else { Some(wait) }
     }
 
     /// Whether a wait ends in time. The longest duration is no deadline: nothing is longer.
@@ -226,8 +264,10 @@ pub struct Scenario {
     pub steps: Vec<(Step, Duration)>,
     /// What all further calls do; without it the source ends.
     pub last: Option<Step>,
-    /// The wait that is cut short for good, from 0.
+    /// The wait or pause that is cut short for good, from 0.
     pub cancel: Option<usize>,
+    /// The waits and pauses that end early.
+    pub wakes: Vec<usize>,
     /// Whether the sleeper sleeps; otherwise no time passes in it.
     pub sleeps: bool,
 }
@@ -236,6 +276,17 @@ impl Scenario {
     pub fn step(&self, call: usize) -> Option<Step> {
         self.steps.get(call).map(|(step, _)| *step).or(self.last)
     }
+
+    /// How this wait or pause ends.
+    pub fn sleep(&self, number: usize) -> SleepOutcome {
+        if self.cancel == Some(number) {
+            SleepOutcome::Cancelled
+        } else if self.wakes.contains(&number) {
+            SleepOutcome::Woken
+        } else {
+            SleepOutcome::Elapsed
+        }
+    }
 }
 
 /// Goes through a scenario by the rules, one operation after the other.
@@ -243,42 +294,82 @@ pub struct Model<'a> {
     rules: &'a Rules,
     scenario: &'a Scenario,
     calls: usize,
-    waits: usize,
+    sleeps: usize,
+    /// The pause of an iterator before its next call.
+    pause: Option<Duration>,
+    cancelled: bool,
 }
 
 impl<'a> Model<'a> {
     pub fn new(rules: &'a Rules, scenario: &'a Scenario) -> Self {
-        Self { rules, scenario, calls: 0, waits: 0 }
+        Self { rules, scenario, calls: 0, sleeps: 0, pause: None, cancelled: false }
     }
 
-    /// Whether there is something left to call.
+    /// Whether there is nothing left to call.
     pub fn has_ended(&self) -> bool {
-        self.scenario.step(self.calls).is_none()
+        self.cancelled || self.scenario.step(self.calls).is_none()
+    }
+
+    /// Whether a pause was cut short for good.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled
     }
 
     /// What must be seen of the next operation. The clock was read at the end of each of its calls;
     /// of what was really seen, only that counts on which the rules leave a choice.
-    pub fn predict(&mut self, clock: &[Duration], seen: &Seen, purse: Option<&mut Purse>) -> Seen {
-        let mut expected = Seen::NOTHING;
+    pub fn predict(
+        &mut self,
+        clock: &[Duration],
+        seen: &Trace,
+        purse: Option<&mut Purse>,
+    ) -> Trace {
+        let mut expected = self.predict_pause();
         expected.end = self.run(clock, seen, purse, &mut expected);
+        let stop = expected.end.as_ref().err();
+        self.pause = stop.and_then(|stop| match stop.reason {
+            StopReason::DeadlineExceeded | StopReason::BudgetExhausted => stop.next_delay,
+            StopReason::RetryAfterTooLong => Some(self.rules.max_retry_after()),
+            _ => None,
+        });
         expected
+    }
+
+    /// What must be seen of an iterator before its next call.
+    pub fn predict_pause(&mut self) -> Trace {
+        let mut expected = Trace::NOTHING;
+        if let Some(delay) = self.pause.take() {
+            expected.pauses.push(delay);
+            self.cancelled = self.sleep() == SleepOutcome::Cancelled;
+        }
+        expected
+    }
+
+    fn sleep(&mut self) -> SleepOutcome {
+        self.sleeps += 1;
+        self.scenario.sleep(self.sleeps - 1)
     }
 
     fn run(
         &mut self,
         clock: &[Duration],
-        seen: &Seen,
+        seen: &Trace,
         mut purse: Option<&mut Purse>,
-        expected: &mut Seen,
+        expected: &mut Trace,
     ) -> Result<(), Stop> {
         let rules = self.rules;
         let (mut waited, mut previous, mut last_error) = (0, None, None);
         for attempt in 1.. {
-            let give_up = |error: &ScriptError, reason| {
-                Err(Stop { error: error.clone(), attempts: attempt, waited: told(waited), reason })
+            let give_up = |error: &ScriptError, reason, next_delay: Option<Duration>| {
+                Err(Stop {
+                    error: error.clone(),
+                    attempts: attempt,
+                    waited: told(waited),
+                    reason,
+                    next_delay: next_delay.map(|delay| told(nanos(delay))),
+                })
             };
             let Some(step) = self.scenario.step(self.calls) else {
-                return give_up(&last_error.expect("an item"), StopReason::SourceEnded);
+                return give_up(&last_error.expect("an item"), StopReason::SourceEnded, None);
             };
             (self.calls, expected.calls) = (self.calls + 1, attempt);
             let Err(error) = step.play() else {
@@ -288,30 +379,27 @@ impl<'a> Model<'a> {
                 return Ok(());
             };
             if error == ScriptError::Permanent {
-                return give_up(&error, StopReason::Permanent);
+                return give_up(&error, StopReason::Permanent, None);
             }
             if attempt == rules.max_attempts {
-                return give_up(&error, StopReason::AttemptsExhausted);
+                return give_up(&error, StopReason::AttemptsExhausted, None);
             }
             let hint = if let Busy(hint) = step { hint } else { Duration::ZERO };
-            if hint > rules.max_delay {
-                return give_up(&error, StopReason::RetryAfterTooLong);
+            if hint > rules.max_retry_after() {
+                return give_up(&error, StopReason::RetryAfterTooLong, Some(hint));
             }
             let allowed = rules.allowed(attempt, previous, hint);
             let (least, most) = (*allowed.start(), *allowed.end());
             let clock = clock.get(expected.waits.len()).or(clock.last()).copied();
             let fits = |delay| rules.fits(clock.unwrap_or_default(), told(waited), delay);
-            let delay = match seen.waits.get(expected.waits.len()) {
-                Some(delay) => (*delay).clamp(least, most),
-                // Nobody has seen this draw. One that may have been too long was, if that is told.
-                None if seen.reason() == Some(StopReason::DeadlineExceeded) => most,
-                None => least,
-            };
+            let granted = seen.waits.get(expected.waits.len()).copied();
+            // A wait that was refused is a draw as well.
+            let delay = granted.or(seen.next_delay()).map_or(least, |it| it.clamp(least, most));
             if !fits(delay) {
-                return give_up(&error, StopReason::DeadlineExceeded);
+                return give_up(&error, StopReason::DeadlineExceeded, Some(delay));
             }
             if purse.as_mut().is_some_and(|purse| !purse.pay()) {
-                return give_up(&error, StopReason::BudgetExhausted);
+                return give_up(&error, StopReason::BudgetExhausted, Some(delay));
             }
             expected.heard.push(Heard {
                 attempt,
@@ -322,12 +410,15 @@ impl<'a> Model<'a> {
                 name: rules.name,
             });
             expected.waits.push(delay);
-            self.waits += 1;
-            if self.scenario.cancel == Some(self.waits - 1) {
-                return give_up(&error, StopReason::Cancelled);
+            match self.sleep() {
+                SleepOutcome::Elapsed => waited += nanos(delay),
+                SleepOutcome::Woken => {}
+                SleepOutcome::Cancelled => {
+                    return give_up(&error, StopReason::Cancelled, Some(delay));
+                }
             }
-            waited += nanos(delay);
-            (previous, last_error) = (Some(delay), Some(error));
+            previous = rules.followed(attempt, previous, hint, delay);
+            last_error = Some(error);
         }
         unreachable!("the attempts are fewer")
     }

@@ -11,7 +11,7 @@ use retry_ext::{RetryBudget, RetryPolicy, SleepOutcome, StopReason};
 
 use crate::cases::{cases, purses, rules};
 use crate::common::drivers::awaited::DRIVERS;
-use crate::common::drivers::{Endless, Seen, World, by_closure};
+use crate::common::drivers::{Endless, Trace, World, by_closure};
 use crate::common::model::{Model, Purse};
 use crate::common::{Fail, ScriptError, Succeed, secs};
 use crate::{Stage, for_all};
@@ -102,7 +102,7 @@ impl World for Member<'_> {
 }
 
 impl Crowd {
-    fn was_treated_well(&self, seen: &Seen, done: u64) {
+    fn was_treated_well(&self, seen: &Trace, done: u64) {
         if seen.end.is_ok() {
             self.done.fetch_add(1, Ordering::SeqCst);
             return;

@@ -7,15 +7,25 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use retry_ext::{Backoff, Jitter, RetryPolicy};
 
-use crate::YEAR;
+use crate::common::drivers::{Driver, Trace};
 use crate::common::model::{Custom, Growth, Purse, Rules, Scenario, duration};
 use crate::common::{Break, Busy, Fail, Step, Succeed, ms, secs};
+use crate::{Stage, YEAR};
 
 /// A policy and what happens under it.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     pub(crate) rules: Rules,
     pub(crate) scenario: Scenario,
+}
+
+impl Case {
+    /// Plays it through a driver, and reads the clock at the end of each call.
+    pub(crate) fn play(&self, driver: Driver) -> (Trace, Vec<Duration>) {
+        let mut stage = Stage::new(&self.scenario);
+        let seen = stage.run(driver, self.rules.policy());
+        (seen, stage.clock_of_one())
+    }
 }
 
 const NANOSECOND: Duration = Duration::from_nanos(1);
@@ -111,11 +121,17 @@ fn attempts() -> impl Strategy<Value = u32> {
 /// Without a deadline.
 pub(crate) fn rules() -> impl Strategy<Value = Rules> {
     let growth_and_cap = growths().prop_flat_map(|growth| (Just(growth), caps(growth.first())));
+    // Above the cap and below it.
+    let growth_and_caps = growth_and_cap.prop_flat_map(|(growth, max_delay)| {
+        let max_retry_after = prop_oneof![2 => Just(None), 1 => caps(max_delay).prop_map(Some)];
+        (Just(growth), Just(max_delay), max_retry_after)
+    });
     let names = select(vec![None, Some("load")]);
-    (growth_and_cap, jitters(), seeds(), attempts(), names).prop_map(
-        |((growth, max_delay), jitter, seed, max_attempts, name)| Rules {
+    (growth_and_caps, jitters(), seeds(), attempts(), names).prop_map(
+        |((growth, max_delay, max_retry_after), jitter, seed, max_attempts, name)| Rules {
             growth,
             max_delay,
+            max_retry_after,
             jitter,
             seed,
             max_attempts,
@@ -177,22 +193,22 @@ impl Deadline {
     }
 }
 
-/// A step with a hint beside the cap, which the policy gives, as often as anywhere.
+/// A step with a hint beside the longest that is obeyed, which the policy gives, as often as anywhere.
 #[derive(Clone, Copy, Debug)]
 enum Draft {
     Step(Step),
-    Cap,
-    AboveCap,
-    BelowCap(u32),
+    Longest,
+    TooLong,
+    PartOfLongest(u32),
 }
 
 impl Draft {
-    fn under(self, max_delay: Duration) -> Step {
+    fn under(self, max_retry_after: Duration) -> Step {
         match self {
             Self::Step(step) => step,
-            Self::Cap => Busy(max_delay),
-            Self::AboveCap => Busy(max_delay.saturating_add(NANOSECOND)),
-            Self::BelowCap(part) => Busy(max_delay / part),
+            Self::Longest => Busy(max_retry_after),
+            Self::TooLong => Busy(max_retry_after.saturating_add(NANOSECOND)),
+            Self::PartOfLongest(part) => Busy(max_retry_after / part),
         }
     }
 }
@@ -201,8 +217,8 @@ fn failures() -> impl Strategy<Value = Draft> {
     prop_oneof![
         8 => any::<u32>().prop_map(|number| Draft::Step(Fail(number))),
         1 => durations().prop_map(|hint| Draft::Step(Busy(hint))),
-        1 => Just(Draft::Cap),
-        1 => (2..20_u32).prop_map(Draft::BelowCap),
+        1 => Just(Draft::Longest),
+        1 => (2..20_u32).prop_map(Draft::PartOfLongest),
     ]
 }
 
@@ -210,7 +226,7 @@ fn ends() -> impl Strategy<Value = Draft> {
     prop_oneof![
         2 => Just(Draft::Step(Succeed)),
         1 => Just(Draft::Step(Break)),
-        1 => Just(Draft::AboveCap),
+        1 => Just(Draft::TooLong),
     ]
 }
 
@@ -230,20 +246,21 @@ pub(crate) fn cases(rules: impl Strategy<Value = Rules>) -> impl Strategy<Value 
     let steps = vec((drafts, durations_of_calls()), 0..=12);
     let lasts = (failures(), ends());
     let cancels = prop_oneof![6 => Just(None), 1 => (0..6_usize).prop_map(Some)];
-    (rules, deadlines(), steps, lasts, cancels, any::<bool>()).prop_map(
-        |(mut rules, deadline, steps, (failure, end), cancel, sleeps)| {
+    let wakes = prop_oneof![2 => Just(Vec::new()), 1 => vec(0..8_usize, 1..4)];
+    (rules, deadlines(), steps, lasts, (cancels, wakes, any::<bool>())).prop_map(
+        |(mut rules, deadline, steps, (failure, end), (cancel, wakes, sleeps))| {
             // Where the sleeper does not sleep, the clock stays behind the waits.
             let on_the_clock = if sleeps { &steps[..] } else { &[] };
             rules.max_elapsed = deadline.of(&rules, on_the_clock.iter().map(|(_, took)| *took));
-            let under_cap = |draft: Draft| draft.under(rules.max_delay);
-            let last = match under_cap(end) {
-                _ if rules.max_attempts <= FEW => under_cap(failure),
-                // No hint is above the longest cap, and so this would be no end.
-                Busy(_) if rules.max_delay == Duration::MAX => Break,
+            let step = |draft: Draft| draft.under(rules.max_retry_after());
+            let last = match step(end) {
+                _ if rules.max_attempts <= FEW => step(failure),
+                // No hint is above the longest duration, and so this would be no end.
+                Busy(_) if rules.max_retry_after() == Duration::MAX => Break,
                 end => end,
             };
-            let steps = steps.into_iter().map(|(draft, took)| (under_cap(draft), took)).collect();
-            Case { rules, scenario: Scenario { steps, last: Some(last), cancel, sleeps } }
+            let steps = steps.into_iter().map(|(draft, took)| (step(draft), took)).collect();
+            Case { rules, scenario: Scenario { steps, last: Some(last), cancel, wakes, sleeps } }
         },
     )
 }
@@ -277,6 +294,8 @@ impl Rules {
 
     pub(crate) fn policy(&self) -> RetryPolicy {
         let policy = RetryPolicy::from(self.backoff()).with_max_attempts(self.max_attempts);
+        let policy =
+            self.max_retry_after.map_or(policy, |longest| policy.with_max_retry_after(longest));
         let policy = self.max_elapsed.map_or(policy, |limit| policy.with_max_elapsed(limit));
         self.name.map_or(policy, |name| policy.with_name(name))
     }

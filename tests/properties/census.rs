@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
-use retry_ext::StopReason;
+use retry_ext::{SleepOutcome, StopReason};
 
+use crate::Stage;
 use crate::budgets::budget;
 use crate::cases::{Case, JITTERS, cases, purses, rules};
 use crate::common::Busy;
-use crate::common::drivers::{Seen, by_closure, by_whole_iterator};
+use crate::common::drivers::{Trace, by_closure, by_whole_iterator};
 use crate::common::model::{Custom, Growth, Purse, Rules};
-use crate::{Stage, drive};
 
 const REASONS: [StopReason; 7] = [
     StopReason::Permanent,
@@ -24,6 +24,12 @@ const REASONS: [StopReason; 7] = [
     StopReason::Cancelled,
     StopReason::SourceEnded,
 ];
+
+const PAUSES: [StopReason; 3] =
+    [StopReason::RetryAfterTooLong, StopReason::DeadlineExceeded, StopReason::BudgetExhausted];
+
+const OUTCOMES: [SleepOutcome; 3] =
+    [SleepOutcome::Elapsed, SleepOutcome::Woken, SleepOutcome::Cancelled];
 
 const EDGES: [Duration; 3] = [Duration::ZERO, Duration::from_nanos(1), Duration::MAX];
 
@@ -49,6 +55,9 @@ impl Census {
         let deadlines = EDGES.map(Some);
         self.count_each("deadline", &deadlines, &[rules.max_elapsed]);
         self.count("no deadline", rules.max_elapsed.is_none());
+        let longest = rules.max_retry_after;
+        self.count("longest hint above the cap", longest.is_some_and(|it| it > rules.max_delay));
+        self.count("longest hint below the cap", longest.is_some_and(|it| it < rules.max_delay));
         self.growth(rules.growth, rules.max_delay);
     }
 
@@ -74,22 +83,40 @@ impl Census {
     }
 
     fn runs(&mut self, case: &Case, purse: &Purse) {
-        let (by_itself, _) = drive(by_closure, case);
+        let (by_itself, _) = case.play(by_closure);
         let with_budget = case.rules.policy().with_budget(budget(purse));
         let with_budget = Stage::new(&case.scenario).run(by_closure, with_budget);
         let mut ends = case.clone();
         ends.scenario.last = None;
-        let items = Stage::new(&ends.scenario).run(by_whole_iterator, ends.rules.policy());
+        let policy = ends.rules.policy().with_budget(budget(purse));
+        let (items, end) = Stage::new(&ends.scenario).run(by_whole_iterator, policy);
         let reasons: Vec<_> =
-            [&by_itself, &with_budget].into_iter().chain(&items).map(Seen::reason).collect();
+            [&by_itself, &with_budget].into_iter().chain(&items).map(Trace::reason).collect();
         self.count_each("end", &REASONS.map(Some), &reasons);
         self.count("success", reasons.contains(&None));
         self.count("granted by a budget", !with_budget.waits.is_empty());
         self.count("many items", items.len() > 3);
+        let after = items.iter().skip(1).chain([&end]);
+        let paused = items.iter().zip(after).filter(|(_, after)| !after.pauses.is_empty());
+        let paused: Vec<_> = paused.filter_map(|(before, _)| before.reason()).collect();
+        self.count_each("a pause after", &PAUSES, &paused);
+        self.count("a pause before the end of the source", !end.pauses.is_empty());
+        self.ends_of_waits(&ends, &items, &end);
         self.run(case, &by_itself);
     }
 
-    fn run(&mut self, case: &Case, seen: &Seen) {
+    fn ends_of_waits(&mut self, case: &Case, items: &[Trace], end: &Trace) {
+        let mut ends = (0..).map(|sleep| case.scenario.sleep(sleep));
+        let (mut pauses, mut waits) = (Vec::new(), Vec::new());
+        for trace in items.iter().chain([end]) {
+            pauses.extend(ends.by_ref().take(trace.pauses.len()));
+            waits.extend(ends.by_ref().take(trace.waits.len()));
+        }
+        self.count_each("a pause that ends as", &OUTCOMES, &pauses);
+        self.count_each("a wait that ends as", &OUTCOMES, &waits);
+    }
+
+    fn run(&mut self, case: &Case, seen: &Trace) {
         let waited: Duration =
             seen.waits.iter().fold(Duration::ZERO, |sum, &wait| sum.saturating_add(wait));
         let hinted = |above: fn(Duration, &Rules) -> bool| {
@@ -100,16 +127,21 @@ impl Census {
         self.count("a wait of zero", seen.waits.contains(&Duration::ZERO));
         self.count("a wait of all time", seen.waits.contains(&Duration::MAX));
         self.count("more waited than 64 bits hold", waited > Duration::from_nanos(u64::MAX));
-        self.count("a hint", hinted(|hint, rules| hint < rules.max_delay));
-        self.count("a hint that is the cap", hinted(|hint, rules| hint == rules.max_delay));
-        self.count("a hint hardly above the cap", {
-            hinted(|hint, rules| hint.saturating_sub(rules.max_delay) == Duration::from_nanos(1))
+        self.count("a hint below the cap", hinted(|hint, rules| hint < rules.max_delay));
+        self.count("a hint above the cap that is obeyed", {
+            hinted(|hint, rules| hint > rules.max_delay && hint <= rules.max_retry_after())
+        });
+        self.count("the longest hint", hinted(|hint, rules| hint == rules.max_retry_after()));
+        self.count("a hint hardly too long", {
+            hinted(|hint, rules| {
+                hint.saturating_sub(rules.max_retry_after()) == Duration::from_nanos(1)
+            })
         });
 
         let mut free = case.clone();
         let Some(max_elapsed) = free.rules.max_elapsed.take() else { return };
         if case.rules.repeat() {
-            let (free, clock) = drive(by_closure, &free);
+            let (free, clock) = free.play(by_closure);
             let (mut met, mut met_by_the_clock, mut missed) = (false, false, false);
             for ((heard, wait), clock) in free.heard.iter().zip(&free.waits).zip(clock) {
                 let end = clock.max(heard.waited).saturating_add(*wait);

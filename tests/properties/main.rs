@@ -13,16 +13,14 @@ mod runs;
 use std::sync::Once;
 use std::time::Duration;
 
+use common::drivers::World;
 use common::drivers::awaited::paused;
-use common::drivers::{Driver, Seen, World};
 use common::model::Scenario;
 use common::{ScriptError, poll_to_end, secs};
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 use retry_ext::{RetryBudget, RetryPolicy, SleepOutcome};
 use tokio::time::Instant;
-
-use cases::Case;
 
 /// Tries the law on many cases, and tells the simplest that it finds to break it.
 fn for_all<S: Strategy>(strategy: S, law: impl Fn(S::Value) -> TestCaseResult) {
@@ -57,7 +55,7 @@ struct Stage<'a> {
     scenario: &'a Scenario,
     budget: Option<&'static RetryBudget>,
     calls: Vec<Call>,
-    waits: usize,
+    sleeps: usize,
     left: Vec<u32>,
     /// How often it was called in vain, after its end.
     asked: u32,
@@ -70,7 +68,7 @@ struct Call {
 
 impl<'a> Stage<'a> {
     fn new(scenario: &'a Scenario) -> Self {
-        Self { scenario, budget: None, calls: Vec::new(), waits: 0, left: Vec::new(), asked: 0 }
+        Self { scenario, budget: None, calls: Vec::new(), sleeps: 0, left: Vec::new(), asked: 0 }
     }
 
     /// What the clock showed at the end of each call from this one on, since then.
@@ -105,14 +103,15 @@ impl World for Stage<'_> {
 
     fn wait(&mut self, delay: Duration) -> SleepOutcome {
         self.left.extend(self.budget.map(RetryBudget::available));
-        self.waits += 1;
-        if self.scenario.cancel == Some(self.waits - 1) {
-            return SleepOutcome::Cancelled;
+        self.sleeps += 1;
+        let outcome = self.scenario.sleep(self.sleeps - 1);
+        match outcome {
+            _ if !self.scenario.sleeps => {}
+            SleepOutcome::Elapsed => let_pass(delay),
+            SleepOutcome::Woken => let_pass(delay / 2),
+            SleepOutcome::Cancelled => {}
         }
-        if self.scenario.sleeps {
-            let_pass(delay);
-        }
-        SleepOutcome::Elapsed
+        outcome
     }
 }
 
@@ -123,11 +122,4 @@ fn let_pass(time: Duration) {
     if !time.is_zero() {
         poll_to_end(tokio::time::advance(time.min(20 * YEAR)));
     }
-}
-
-/// What a driver does with a case, and what the clock showed at the end of each call.
-fn drive(driver: Driver, case: &Case) -> (Seen, Vec<Duration>) {
-    let mut stage = Stage::new(&case.scenario);
-    let seen = stage.run(driver, case.rules.policy());
-    (seen, stage.clock_of_one())
 }

@@ -3,19 +3,21 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::TestCaseResult;
-use retry_ext::StopReason;
+use retry_ext::{SleepOutcome, StopReason};
 
-use crate::cases::{Case, JITTERS, cases, rules};
+use crate::budgets::budget;
+use crate::cases::{Case, JITTERS, cases, purses, rules};
 use crate::common::drivers::awaited::{DRIVERS, by_awaiting_loop, by_blocking_loop, by_timer};
-use crate::common::drivers::{Driver, Endless, Seen, by_closure, by_long_loop, by_whole_iterator};
+use crate::common::drivers::{Driver, Endless, Trace, by_closure, by_long_loop, by_whole_iterator};
 use crate::common::model::{Model, Rules};
 use crate::common::{Break, Busy, Fail, Succeed};
-use crate::{Stage, YEAR, drive, for_all};
+use crate::{Stage, YEAR, for_all};
 
-fn obeys(case: &Case, seen: &Seen, clock: &[Duration], driver: &str) -> TestCaseResult {
+fn obeys(case: &Case, seen: &Trace, clock: &[Duration], driver: &str) -> TestCaseResult {
     keeps_its_limits(case, seen)?;
     let expected = Model::new(&case.rules, &case.scenario).predict(clock, seen, None);
     prop_assert_eq!(seen, &expected, "seen, and expected of the {}", driver);
@@ -23,17 +25,25 @@ fn obeys(case: &Case, seen: &Seen, clock: &[Duration], driver: &str) -> TestCase
 }
 
 /// What a caller relies on, without a model.
-fn keeps_its_limits(Case { rules, scenario }: &Case, seen: &Seen) -> TestCaseResult {
+fn keeps_its_limits(Case { rules, scenario }: &Case, seen: &Trace) -> TestCaseResult {
     prop_assert!(seen.calls <= rules.max_attempts, "rule 1");
     let cancelled = seen.reason() == Some(StopReason::Cancelled);
     prop_assert_eq!(seen.waits.len() + 1, seen.calls as usize + usize::from(cancelled), "rule 2");
+    let mut waited = Duration::ZERO;
     for (number, &wait) in seen.waits.iter().enumerate() {
-        prop_assert!(wait <= rules.max_delay, "rule 4");
-        if let Some(Busy(hint)) = scenario.step(number) {
-            prop_assert!(wait >= hint, "rule 5");
+        prop_assert!(wait <= rules.longest_wait(), "rule 5");
+        match scenario.step(number) {
+            // Longer ones than 64 bits of nanoseconds hold are not told apart.
+            Some(Busy(hint)) => {
+                prop_assert!(wait >= hint.min(Duration::from_nanos(u64::MAX - 1)), "rule 5");
+            }
+            _ => prop_assert!(wait <= rules.max_delay, "rule 4"),
+        }
+        if scenario.sleep(number) == SleepOutcome::Elapsed {
+            waited = waited.saturating_add(wait);
         }
     }
-    let waited = seen.waits.iter().fold(Duration::ZERO, |sum, &wait| sum.saturating_add(wait));
+    prop_assert!(seen.pauses.is_empty(), "a first item has no pause before it");
     prop_assert!(rules.max_elapsed.is_none_or(|max_elapsed| waited <= max_elapsed), "rule 6");
     let told = seen.heard.iter().map(|heard| heard.delay);
     prop_assert!(told.eq(seen.waits.iter().copied()), "rule 7");
@@ -43,9 +53,9 @@ fn keeps_its_limits(Case { rules, scenario }: &Case, seen: &Seen) -> TestCaseRes
 #[test]
 fn every_driver_does_what_the_rules_say() {
     for_all(cases(rules()), |case| {
-        let (reference, _) = drive(by_closure, &case);
+        let (reference, _) = case.play(by_closure);
         for (name, driver) in DRIVERS {
-            let (seen, clock) = drive(driver, &case);
+            let (seen, clock) = case.play(driver);
             obeys(&case, &seen, &clock, name)?;
             if case.rules.repeat() {
                 prop_assert_eq!(&seen, &reference, "the {} and the closure", name);
@@ -67,7 +77,7 @@ fn r04_the_verb_waits_what_the_policy_lists() {
         if let Some(Busy(_)) = case.scenario.last {
             case.scenario.last = Some(Break);
         }
-        let (seen, _) = drive(driver, &case);
+        let (seen, _) = case.play(driver);
         let listed: Vec<Duration> = case.rules.policy().delays().take(seen.waits.len()).collect();
         prop_assert_eq!(seen.waits, listed, "by the {}", name);
         Ok(())
@@ -78,9 +88,9 @@ fn r04_the_verb_waits_what_the_policy_lists() {
 fn r06_a_deadline_refuses_only_what_does_not_fit_and_changes_nothing_before() {
     for_all((cases(rules()), select(&DRIVERS[..])), |(mut case, (name, driver))| {
         case.rules.seed.get_or_insert(7);
-        let (limited, clock) = drive(driver, &case);
+        let (limited, clock) = case.play(driver);
         let Some(max_elapsed) = case.rules.max_elapsed.take() else { return Ok(()) };
-        let (free, _) = drive(driver, &case);
+        let (free, _) = case.play(driver);
         match &limited.end {
             Err(stop) if stop.reason == StopReason::DeadlineExceeded => {
                 let made = limited.waits.len();
@@ -95,10 +105,15 @@ fn r06_a_deadline_refuses_only_what_does_not_fit_and_changes_nothing_before() {
 }
 
 fn at_most(max_delay: Duration) -> impl Strategy<Value = Case> {
-    let capped = move |rules: Rules| Rules { max_delay: rules.max_delay.min(max_delay), ..rules };
+    let capped = move |rules: Rules| Rules {
+        max_delay: rules.max_delay.min(max_delay),
+        max_retry_after: rules.max_retry_after.map(|longest| longest.min(max_delay)),
+        ..rules
+    };
     cases(rules().prop_map(capped)).prop_map(|mut case| {
-        // Nobody can cut the waits short that a driver makes by itself.
+        // The waits that a driver makes by itself cannot end early.
         case.scenario.cancel = None;
+        case.scenario.wakes.clear();
         case
     })
 }
@@ -127,20 +142,31 @@ fn in_a_loop_that_blocks_its_thread_the_rules_hold_too() {
 }
 
 #[test]
-fn an_iterator_starts_each_item_afresh_and_loses_no_error() {
-    for_all(cases(rules()), |mut case| {
+fn r09_an_iterator_starts_each_item_afresh_loses_no_error_and_pauses_after_a_refusal() {
+    for_all((cases(rules()), option::of(purses())), |(mut case, mut purse)| {
         case.scenario.last = None;
+        let mut policy = case.rules.policy();
+        if let Some(purse) = &purse {
+            // Time does not pass, so that nothing expires.
+            case.scenario.sleeps = false;
+            case.scenario.steps.iter_mut().for_each(|(_, took)| *took = Duration::ZERO);
+            policy = policy.with_budget(budget(purse));
+        }
         let mut stage = Stage::new(&case.scenario);
-        let items = stage.run(by_whole_iterator, case.rules.policy());
+        let (items, end) = stage.run(by_whole_iterator, policy);
         let mut model = Model::new(&case.rules, &case.scenario);
         let mut calls = 0;
         for seen in items {
             let clock = stage.clock(calls, |first| first.begun);
-            prop_assert_eq!(&seen, &model.predict(&clock, &seen, None), "seen, and expected");
+            let expected = model.predict(&clock, &seen, purse.as_mut());
+            prop_assert_eq!(&seen, &expected, "seen, and expected");
             calls += seen.calls as usize;
         }
+        prop_assert_eq!(end, model.predict_pause(), "seen before the end, and expected");
         prop_assert!(model.has_ended());
-        prop_assert_eq!(stage.asked, 1, "the end is passed on before the source is asked again");
+        // The end is passed on before the source is asked again, and a cancelled pause is an end of its own.
+        let asked = u32::from(!model.is_cancelled());
+        prop_assert_eq!(stage.asked, asked);
         Ok(())
     });
 }
@@ -176,18 +202,20 @@ fn r04_r05_draws_are_even_over_their_range_also_above_a_hint() {
         jitter,
         // Where a cap stands for what is not told apart from it, draws are not even.
         max_delay: rules.max_delay.min(500 * YEAR),
+        max_retry_after: rules.max_retry_after.map(|longest| longest.min(500 * YEAR)),
         max_attempts: 501,
         ..rules
     });
     let (tried, judged) = (Cell::new(0), Cell::new(0));
     for_all((rules, prop_oneof![Just(0), 1..100_u32]), |(rules, percent)| {
-        let hint = rules.max_delay / 100 * percent;
+        let hint = rules.max_retry_after() / 100 * percent;
         let waits = by_closure(rules.policy(), &mut Endless::new(&[Busy(hint)])).waits;
         let mut previous = None;
         let places: Vec<f64> = (1..)
             .zip(waits)
             .filter_map(|(retry, wait)| {
-                let (low, high) = rules.allowed(retry, previous.replace(wait), hint).into_inner();
+                let (low, high) = rules.allowed(retry, previous, hint).into_inner();
+                previous = rules.followed(retry, previous, hint, wait);
                 let place = wait.checked_sub(low)?.div_duration_f64(high.checked_sub(low)?);
                 (low < high).then_some(place)
             })

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use retry_ext::{AsyncRetryExt, RetryContext, RetryError, RetryPolicy};
 
-use super::{Driver, Seen, Watch, World, by_closure, by_iterator, by_loop};
+use super::{Driver, Trace, Watch, World, by_closure, by_iterator, by_loop};
 use crate::common::{Heard, ScriptError, ms, poll_to_end};
 
 pub const DRIVERS: [(&str, Driver); 4] =
     [("closure", by_closure), ("loop", by_loop), ("iterator", by_iterator), ("future", by_future)];
 
-pub fn by_future(policy: RetryPolicy, world: &mut dyn World) -> Seen {
+pub fn by_future(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     let watch = Watch::over(world);
     let (end, _polls) = poll_to_end(
         (|| ready(watch.call()))
@@ -23,7 +23,7 @@ pub fn by_future(policy: RetryPolicy, world: &mut dyn World) -> Seen {
     watch.end(end)
 }
 
-/// Runs it where tokio's clock, and so that of deadlines and budgets, stands still unless somebody
+/// Runs it where tokio's clock, and so that of deadlines and budgets, stands still unless something
 /// sleeps on it or moves it.
 pub fn paused<F: Future>(future: F) -> F::Output {
     let runtime =
@@ -32,7 +32,7 @@ pub fn paused<F: Future>(future: F) -> F::Output {
 }
 
 /// The future that sleeps on tokio's timer. Its world is not asked to wait.
-pub fn by_timer(policy: RetryPolicy, world: &mut dyn World) -> Seen {
+pub fn by_timer(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     let watch = Watch::over(world);
     let asked = Cell::new(None);
     paused(async {
@@ -56,7 +56,7 @@ pub fn by_timer(policy: RetryPolicy, world: &mut dyn World) -> Seen {
 const TICKS: Duration = ms(2);
 
 /// The loop that awaits, on tokio's timer. Its world is not asked to wait.
-pub fn by_awaiting_loop(policy: RetryPolicy, world: &mut dyn World) -> Seen {
+pub fn by_awaiting_loop(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     paused(waiting_loop(policy, world, TICKS, async |retry, error| {
         let at = tokio::time::Instant::now();
         retry.wait_after_async(error).await.map(|()| at.elapsed())
@@ -64,7 +64,7 @@ pub fn by_awaiting_loop(policy: RetryPolicy, world: &mut dyn World) -> Seen {
 }
 
 /// The loop that blocks its thread: it really sleeps. Its world is not asked to wait.
-pub fn by_blocking_loop(policy: RetryPolicy, world: &mut dyn World) -> Seen {
+pub fn by_blocking_loop(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     paused(waiting_loop(policy, world, Duration::MAX, async |retry, error| {
         let at = Instant::now();
         retry.wait_after(error).map(|()| at.elapsed())
@@ -80,7 +80,7 @@ async fn waiting_loop(
         &mut RetryContext,
         ScriptError,
     ) -> Result<Duration, RetryError<ScriptError>>,
-) -> Seen {
+) -> Trace {
     let watch = Watch::over(world);
     let mut retry = policy.start();
     let end = loop {

@@ -16,7 +16,10 @@ use std::{env, fs};
 /// library, such as `FnMut`, the words are the compiler's own.
 const MISTAKES: [(&str, &[&str]); 31] = [
     ("with_tokio/absurd_budget", &["must be a number from 0 to 10"]),
-    ("with_tokio/answer_of_a_sleeper", &["`SleepOutcome` implements `From<ControlFlow<()>>`"]),
+    (
+        "with_tokio/answer_of_a_sleeper",
+        &["a sleeper returns `()`, `Instant`, `ControlFlow<()>` or `SleepOutcome`"],
+    ),
     ("with_tokio/arguments", &["as FnOnce<()>>::Output = Result<_, _>`"]),
     (
         "with_tokio/backoff_for_a_policy",
@@ -46,7 +49,7 @@ const MISTAKES: [(&str, &[&str]); 31] = [
         &["nothing unless they are awaited", "nothing is taken from the source before `next`"],
     ),
     ("with_tokio/forgotten_return", &["as FnOnce<()>>::Output = Result<_, _>`"]),
-    ("with_tokio/forgotten_verb", &["nothing is called before `.retry_with(policy)`"]),
+    ("with_tokio/forgotten_verb", &["this does nothing until you call `.retry_with(policy)`"]),
     (
         "with_tokio/lent_to_the_future",
         &[
@@ -70,7 +73,7 @@ const UNCLASSIFIED: &str = "`ParseIntError` does not say which of its errors are
 const RETRY_IF: &str = "put `.retry_if(|error| ..)` before `.retry_with(policy)`";
 const IMPLEMENT: &str = "`impl retry_ext::IsTransient for ParseIntError { fn is_transient(&self)";
 const FEATURE: &str = "enable the feature `tokio` of `retry-ext`";
-const SLEEPER: &str = "put `.sleep_with(|delay| ..)`, with a future of your runtime's timer";
+const SLEEPER: &str = "add `.sleep_with(|delay| ..)`, with a future of your runtime's timer";
 
 fn cases() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("cases")

@@ -1,4 +1,4 @@
-//! The asynchronous driver.
+//! The async driver.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -11,15 +11,18 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::context::{Classify, Progress};
-use crate::error::{RetryError, StopReason};
-use crate::event::{Log, Notify, Observer, Report, RetryEvent, SleepOutcome};
+use crate::decision::{Decision, Wait};
+use crate::error::RetryError;
+use crate::event::{Observer, RetryEvent};
+use crate::hooks::{AsyncHooks, ByError, Classify, Hooks, Notify, Observe, Observed};
 use crate::policy::RetryPolicy;
-use crate::retry::Hooks;
+use crate::report::{Call, Report};
+use crate::sealed::Internal;
+use crate::sleep::{AsyncSleep, DefaultSleeper, Ended, Kept, Wake};
 use crate::transient::IsTransient;
 
-/// The verb, awaited: `.retry_with(policy).await` on everything that makes futures, `async fn` items
-/// and closures that return a future. Needs the feature `async`, and `tokio` for the default sleeper.
+/// Adds `.retry_with(policy).await` to `async fn` items and to closures that return a future. Needs
+/// the feature `async`, and `tokio` for the default sleeper.
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
@@ -44,8 +47,8 @@ use crate::transient::IsTransient;
 /// ```
 ///
 /// The future is lazy: nothing runs before it is polled. Dropping it, in an attempt or in a wait,
-/// stops at once and leaves nothing behind. It is `Send` where the operation, its error and the hooks
-/// are, also when the closure borrows from the task that awaits it:
+/// stops at once and leaves nothing behind. It is `Send` if the operation, its error and the hooks
+/// are, even if the closure borrows from the task that awaits it:
 ///
 /// ```
 /// use retry_ext::{AsyncRetryExt, RetryPolicy};
@@ -68,11 +71,10 @@ use crate::transient::IsTransient;
 /// # }
 /// ```
 ///
-/// A closure cannot lend what it owns or borrows mutably to the futures that it makes. The compiler says
-/// that a captured variable would escape, or, of an async closure, that it does not implement `FnMut`.
-/// What is owned can be cloned: `move || { let client = client.clone(); async move { .. } }`. A block that
-/// wants `&mut` state takes the loop form of [`RetryContext`](crate::RetryContext),
-/// with its `wait_after_async`:
+/// A closure cannot lend its owned or mutably borrowed captures to the futures it returns. The compiler reports
+/// that a captured variable escapes, or that an async closure does not implement `FnMut`.
+/// Clone owned captures: `move || { let client = client.clone(); async move { .. } }`. If the futures need
+/// `&mut` state, use a retry loop, [`RetryContext`](crate::RetryContext), and its `wait_after_async`:
 ///
 /// ```compile_fail
 /// use retry_ext::{AsyncRetryExt, RetryPolicy};
@@ -91,7 +93,7 @@ use crate::transient::IsTransient;
 /// }
 /// ```
 ///
-/// What is not `Send` makes the future so, and `tokio::spawn` refuses it:
+/// A non-`Send` capture makes the future non-`Send`, so `tokio::spawn` rejects it:
 ///
 /// ```compile_fail,E0277
 /// use std::rc::Rc;
@@ -106,8 +108,8 @@ use crate::transient::IsTransient;
 /// tokio::spawn(future);
 /// ```
 ///
-/// The policy of a task that waits is best given by reference, such as that of a `static`: by value it
-/// is a part of the future.
+/// Pass the policy by reference, for example to a `static`, if many tasks wait: a policy passed by value is a part of the
+/// future.
 pub trait AsyncRetryExt<Fut, T, E>: FnMut() -> Fut
 where
     Fut: Future<Output = Result<T, E>>,
@@ -124,15 +126,15 @@ where
     /// # }
     /// ```
     #[inline]
-    fn retry_if<P>(self, predicate: P) -> AsyncRetry<Self, Fut, T, E, P>
+    fn retry_if<Q>(self, predicate: Q) -> AsyncRetry<Self, Fut, T, E, Hooks<ByError<Q>>>
     where
         Self: Sized,
-        P: FnMut(&E) -> bool,
+        Q: FnMut(&E) -> bool,
     {
         AsyncRetry::new(self).retry_if(predicate)
     }
 
-    /// Hears of each retry before its wait; see [`RetryExt::on_retry`](crate::RetryExt::on_retry).
+    /// Calls a hook before each wait; see [`RetryExt::on_retry`](crate::RetryExt::on_retry).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -140,15 +142,15 @@ where
     /// use std::io::{Error, ErrorKind};
     /// use retry_ext::{AsyncRetryExt, RetryPolicy};
     ///
-    /// let mut heard = 0;
+    /// let mut retries = 0;
     /// let fetch = async || Err::<(), _>(Error::from(ErrorKind::TimedOut));
-    /// let result = fetch.on_retry(|_retry| heard += 1).retry_with(RetryPolicy::new()).await;
+    /// let result = fetch.on_retry(|_retry| retries += 1).retry_with(RetryPolicy::new()).await;
     /// assert!(result.is_err());
-    /// assert_eq!(heard, 2);
+    /// assert_eq!(retries, 2);
     /// # }
     /// ```
     #[inline]
-    fn on_retry<N>(self, hook: N) -> AsyncRetry<Self, Fut, T, E, (), N>
+    fn on_retry<N>(self, hook: N) -> AsyncRetry<Self, Fut, T, E, Hooks<(), N>>
     where
         Self: Sized,
         N: FnMut(&RetryEvent<'_, E>),
@@ -156,10 +158,10 @@ where
         AsyncRetry::new(self).on_retry(hook)
     }
 
-    /// Waits in your own way: on the timer of any runtime, not at all in a test, or until something
-    /// else happens. The sleeper's future yields `()`, a [`ControlFlow`](std::ops::ControlFlow) or a
-    /// [`SleepOutcome`]; one that breaks ends the retry with
-    /// [`StopReason::Cancelled`] and the last error.
+    /// Replaces tokio's timer: use another runtime's timer, skip waiting in tests, or wait for another
+    /// event too. The sleeper's future returns `()`, a [`ControlFlow`](std::ops::ControlFlow) or a
+    /// [`SleepOutcome`](crate::SleepOutcome). A cancelled wait ends the retry with
+    /// [`StopReason::Cancelled`](crate::StopReason::Cancelled) and the last error.
     ///
     /// ```
     /// use std::io::{Error, ErrorKind};
@@ -172,17 +174,16 @@ where
     /// assert_eq!(result.unwrap_err().attempts(), 3);
     /// ```
     #[inline]
-    fn sleep_with<S, W>(self, sleeper: S) -> AsyncRetry<Self, Fut, T, E, (), (), S>
+    fn sleep_with<S, W>(self, sleeper: S) -> AsyncRetry<Self, Fut, T, E, Hooks<(), (), S>>
     where
         Self: Sized,
         S: FnMut(Duration) -> W,
-        W: Future,
-        W::Output: Into<SleepOutcome>,
+        W: Future<Output: Wake>,
     {
         AsyncRetry::new(self).sleep_with(sleeper)
     }
 
-    /// Lets an observer hear of each retry, success and giving up; see
+    /// Reports every retry, success and failure to an observer; see
     /// [`RetryExt::observe`](crate::RetryExt::observe).
     ///
     /// ```
@@ -198,7 +199,7 @@ where
     /// # }
     /// ```
     #[inline]
-    fn observe<O>(self, observer: O) -> AsyncRetry<Self, Fut, T, E, (), (), (), O>
+    fn observe<O>(self, observer: O) -> AsyncRetry<Self, Fut, T, E, Hooks<(), (), (), Observed<O>>>
     where
         Self: Sized,
         O: Observer,
@@ -206,18 +207,19 @@ where
         AsyncRetry::new(self).observe(observer)
     }
 
-    /// Makes the future that calls the closure, awaits, and does both again while it fails with a
-    /// transient error and the policy allows it. It sleeps on tokio's timer: the feature `tokio`. That
-    /// timer rounds up to the next millisecond; a delay of zero is no timer, but a turn of others.
+    /// Returns a future that calls the closure and awaits its future. While it fails with a transient error and the
+    /// policy allows a retry, it waits and calls the closure again. It sleeps on tokio's timer, which needs the
+    /// feature `tokio` and rounds up to the next millisecond. A zero delay yields to the scheduler once instead of
+    /// setting a timer.
     ///
     /// # Errors
     ///
-    /// The future yields the last error, in a [`RetryError`] that says why there was no further
+    /// The future returns the last error, in a [`RetryError`] with the reason for which there was no further
     /// attempt.
     ///
     /// # Panics
     ///
-    /// The future panics where it waits outside of a tokio runtime with its timer enabled, and when it
+    /// The future panics if it waits outside of a tokio runtime with its timer enabled, or if it
     /// is polled after its end.
     ///
     /// ```
@@ -234,14 +236,14 @@ where
     /// ```
     #[inline]
     #[track_caller]
-    fn retry_with<P>(self, policy: P) -> RetryFuture<Self, Fut, T, E, P, (), (), P::Sleeper, ()>
+    fn retry_with<P>(self, policy: P) -> RetryFuture<Self, Fut, T, E, P, Hooks<(), (), P::Sleeper>>
     where
         Self: Sized,
         E: IsTransient,
         P: Borrow<RetryPolicy> + DefaultSleeper,
     {
         let AsyncRetry { operation, hooks, makes, yields } = AsyncRetry::new(self);
-        let hooks = hooks.sleeper(P::sleeper());
+        let hooks = hooks.with_sleeper(P::sleeper(Internal));
         AsyncRetry { operation, hooks, makes, yields }.retry_with(policy)
     }
 }
@@ -253,7 +255,7 @@ where
 {
 }
 
-/// An asynchronous operation with what refines its retry; made by the methods of [`AsyncRetryExt`].
+/// An async operation with the settings of its retry; made by the methods of [`AsyncRetryExt`].
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -264,10 +266,10 @@ where
 /// assert_eq!(chain.retry_with(RetryPolicy::new()).await, Ok(7));
 /// # }
 /// ```
-#[must_use = "nothing is called before `.retry_with(policy)`"]
-pub struct AsyncRetry<F, Fut, T, E, C = (), N = (), S = (), O = ()> {
+#[must_use = "this does nothing until you call `.retry_with(policy)`"]
+pub struct AsyncRetry<F, Fut, T, E, H = Hooks> {
     operation: F,
-    hooks: Hooks<C, N, S, O>,
+    hooks: H,
     makes: PhantomData<fn() -> Fut>,
     yields: PhantomData<fn() -> Result<T, E>>,
 }
@@ -279,17 +281,14 @@ impl<F, Fut, T, E> AsyncRetry<F, Fut, T, E> {
     }
 }
 
-impl<F, Fut, T, E, C, N, S, O> AsyncRetry<F, Fut, T, E, C, N, S, O>
+impl<F, Fut, T, E, C, N, S, O> AsyncRetry<F, Fut, T, E, Hooks<C, N, S, O>>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
     #[inline]
-    fn refine<D, M, W, B>(
-        self,
-        refine: impl FnOnce(Hooks<C, N, S, O>) -> Hooks<D, M, W, B>,
-    ) -> AsyncRetry<F, Fut, T, E, D, M, W, B> {
-        let hooks = refine(self.hooks);
+    fn with<H>(self, set: impl FnOnce(Hooks<C, N, S, O>) -> H) -> AsyncRetry<F, Fut, T, E, H> {
+        let hooks = set(self.hooks);
         AsyncRetry { operation: self.operation, hooks, makes: PhantomData, yields: PhantomData }
     }
 
@@ -304,14 +303,14 @@ where
     /// # }
     /// ```
     #[inline]
-    pub fn retry_if<P>(self, predicate: P) -> AsyncRetry<F, Fut, T, E, P, N, S, O>
+    pub fn retry_if<Q>(self, predicate: Q) -> AsyncRetry<F, Fut, T, E, Hooks<ByError<Q>, N, S, O>>
     where
-        P: FnMut(&E) -> bool,
+        Q: FnMut(&E) -> bool,
     {
-        self.refine(|hooks| hooks.classify(predicate))
+        self.with(|hooks| hooks.with_predicate(predicate))
     }
 
-    /// Hears of each retry before its wait; see [`RetryExt::on_retry`](crate::RetryExt::on_retry).
+    /// Calls a hook before each wait; see [`RetryExt::on_retry`](crate::RetryExt::on_retry).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -322,14 +321,14 @@ where
     /// # }
     /// ```
     #[inline]
-    pub fn on_retry<M>(self, hook: M) -> AsyncRetry<F, Fut, T, E, C, M, S, O>
+    pub fn on_retry<M>(self, hook: M) -> AsyncRetry<F, Fut, T, E, Hooks<C, M, S, O>>
     where
         M: FnMut(&RetryEvent<'_, E>),
     {
-        self.refine(|hooks| hooks.notify(hook))
+        self.with(|hooks| hooks.with_hook(hook))
     }
 
-    /// Waits in your own way; see [`AsyncRetryExt::sleep_with`].
+    /// Replaces tokio's timer; see [`AsyncRetryExt::sleep_with`].
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -340,16 +339,15 @@ where
     /// # }
     /// ```
     #[inline]
-    pub fn sleep_with<S2, W>(self, sleeper: S2) -> AsyncRetry<F, Fut, T, E, C, N, S2, O>
+    pub fn sleep_with<R, W>(self, sleeper: R) -> AsyncRetry<F, Fut, T, E, Hooks<C, N, R, O>>
     where
-        S2: FnMut(Duration) -> W,
-        W: Future,
-        W::Output: Into<SleepOutcome>,
+        R: FnMut(Duration) -> W,
+        W: Future<Output: Wake>,
     {
-        self.refine(|hooks| hooks.sleeper(sleeper))
+        self.with(|hooks| hooks.with_sleeper(sleeper))
     }
 
-    /// Lets an observer hear of each retry, success and giving up; see
+    /// Reports every retry, success and failure to an observer; see
     /// [`RetryExt::observe`](crate::RetryExt::observe).
     ///
     /// ```
@@ -363,21 +361,24 @@ where
     /// # }
     /// ```
     #[inline]
-    pub fn observe<B: Observer>(self, observer: B) -> AsyncRetry<F, Fut, T, E, C, N, S, B> {
-        self.refine(|hooks| hooks.observer(observer))
+    pub fn observe<B>(self, observer: B) -> AsyncRetry<F, Fut, T, E, Hooks<C, N, S, Observed<B>>>
+    where
+        B: Observer,
+    {
+        self.with(|hooks| hooks.with_observer(observer))
     }
 
-    /// Makes the future that does the work; see `AsyncRetryExt::retry_with`. With a sleeper that was
-    /// set it needs the feature `async` alone, and runs on any runtime, or on none.
+    /// Returns the future that does the work; see [`AsyncRetryExt::retry_with`]. With a sleeper of your own, it
+    /// needs only the feature `async` and runs on any runtime, or on none.
     ///
     /// # Errors
     ///
-    /// The future yields the last error, in a [`RetryError`] that says why there was no further
+    /// The future returns the last error, in a [`RetryError`] with the reason for which there was no further
     /// attempt.
     ///
     /// # Panics
     ///
-    /// The future panics when it is polled after its end.
+    /// The future panics if it is polled after its end.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -389,12 +390,12 @@ where
     /// ```
     #[inline]
     #[track_caller]
-    pub fn retry_with<P>(self, policy: P) -> RetryFuture<F, Fut, T, E, P, C, N, S, O>
+    pub fn retry_with<P>(self, policy: P) -> RetryFuture<F, Fut, T, E, P, Hooks<C, N, S, O>>
     where
         C: Classify<E>,
         N: Notify<E>,
         S: AsyncSleep,
-        O: Observer,
+        O: Observe,
         P: Borrow<RetryPolicy>,
     {
         RetryFuture {
@@ -403,25 +404,25 @@ where
             hooks: self.hooks,
             policy,
             caller: Location::caller(),
-            progress: Progress::new(None),
+            decision: Decision::new(None),
             result: PhantomData,
         }
     }
 }
 
-impl<F, Fut, T, E, C, N, S, O> fmt::Debug for AsyncRetry<F, Fut, T, E, C, N, S, O> {
+impl<F, Fut, T, E, H> fmt::Debug for AsyncRetry<F, Fut, T, E, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AsyncRetry").finish_non_exhaustive()
     }
 }
 
 pin_project! {
-    /// A retry that is awaited; made by `.retry_with(policy)` of [`AsyncRetryExt`] and [`AsyncRetry`].
+    /// The future of an async retry; made by `.retry_with(policy)` of [`AsyncRetryExt`] and [`AsyncRetry`].
     ///
-    /// On tokio's timer and with the policy by reference it takes the larger of the operation's future
-    /// and the timer (96 bytes, or 112 with tokio's `rt-multi-thread`), 40 bytes of its own, 48 where
-    /// the operation's is the larger, and what the closure and the hooks capture. An operation of many
-    /// kilobytes is better boxed, as in every future: `(|| Box::pin(large()))`.
+    /// Its size, on tokio's timer and with the policy by reference, is the larger of the operation's future
+    /// and the timer (96 bytes, or 112 with tokio's `rt-multi-thread`), plus 40 bytes (48 if the operation's
+    /// future is the larger one), plus the captures of the closure and the hooks. Box an operation of many
+    /// kilobytes, as in every future: `(|| Box::pin(large()))`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -433,7 +434,7 @@ pin_project! {
     /// # }
     /// ```
     ///
-    /// Leaving `.await` out is a mistake that the compiler reports:
+    /// The compiler warns if `.await` is missing:
     ///
     /// ```compile_fail
     /// #![deny(unused_must_use)]
@@ -443,34 +444,35 @@ pin_project! {
     /// # }
     /// ```
     #[must_use = "futures do nothing unless they are awaited or polled"]
-    pub struct RetryFuture<F, Fut, T, E, P, C, N, S, O>
+    pub struct RetryFuture<F, Fut, T, E, P, H>
     where
-        S: AsyncSleep,
+        H: AsyncHooks,
     {
         #[pin]
-        state: State<Fut, S::Wait, S::Kept<E>>,
+        state: State<Fut, <H::Sleeper as AsyncSleep>::Wait, Kept<H::Sleeper, (Wait, E)>>,
         operation: F,
-        hooks: Hooks<C, N, S, O>,
+        hooks: H,
         policy: P,
         caller: &'static Location<'static>,
-        progress: Progress,
+        decision: Decision,
         result: PhantomData<fn() -> T>,
     }
 }
 
 pin_project! {
     #[project = StateProjection]
+    #[project_replace = StateReplaced]
     enum State<Fut, W, K> {
         Start,
         Attempt { #[pin] future: Fut },
         Wait { #[pin] wait: W, kept: K },
-        // The wait is over, and others have had their turn.
+        // The wait is over, and other tasks have run.
         Yielded,
         End,
     }
 }
 
-impl<F, Fut, T, E, P, C, N, S, O> Future for RetryFuture<F, Fut, T, E, P, C, N, S, O>
+impl<F, Fut, T, E, P, C, N, S, O> Future for RetryFuture<F, Fut, T, E, P, Hooks<C, N, S, O>>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, E>>,
@@ -478,7 +480,7 @@ where
     C: Classify<E>,
     N: Notify<E>,
     S: AsyncSleep,
-    O: Observer,
+    O: Observe,
 {
     type Output = Result<T, RetryError<E>>;
 
@@ -488,10 +490,7 @@ where
         match this.state.as_mut().project() {
             StateProjection::Attempt { .. } => {}
             StateProjection::Start => {
-                let policy = (*this.policy).borrow();
-                if policy.is_metered() {
-                    *this.progress = Progress::started(policy);
-                }
+                this.decision.start_now((*this.policy).borrow());
                 self.as_mut().attempt();
             }
             _ => {
@@ -505,8 +504,8 @@ where
         match ready!(future.poll(cx)) {
             Ok(value) => {
                 this.state.set(State::End);
-                let log = Log { policy: (*this.policy).borrow(), caller: this.caller };
-                this.progress.succeeded(this.hooks.report(log));
+                let call = Call { policy: (*this.policy).borrow(), caller: this.caller };
+                this.decision.succeeded(Report { call, observer: &this.hooks.observer });
                 Poll::Ready(Ok(value))
             }
             Err(error) => self.failed(error, cx).map(Err),
@@ -514,7 +513,7 @@ where
     }
 }
 
-impl<F, Fut, T, E, P, C, N, S, O> RetryFuture<F, Fut, T, E, P, C, N, S, O>
+impl<F, Fut, T, E, P, C, N, S, O> RetryFuture<F, Fut, T, E, P, Hooks<C, N, S, O>>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, E>>,
@@ -522,56 +521,54 @@ where
     C: Classify<E>,
     N: Notify<E>,
     S: AsyncSleep,
-    O: Observer,
+    O: Observe,
 {
     /// Calls the operation.
     #[inline]
     fn attempt(self: Pin<&mut Self>) {
         let mut this = self.project();
-        // Nothing of a wait is left when the operation is called, and nothing if that panics.
+        // Drops a finished wait, with the failure that it kept, before the operation is called.
         this.state.set(State::End);
         let future = (this.operation)();
         this.state.set(State::Attempt { future });
     }
 
-    /// An attempt has failed: makes the wait, or gives the error back. Out of line, as all that a first
+    /// Makes the wait after a failed attempt, or gives the error back. Out of line, as everything that a first
     /// success does not need.
     #[cold]
     #[inline(never)]
     fn failed(mut self: Pin<&mut Self>, error: E, cx: &mut Context<'_>) -> Poll<RetryError<E>> {
         let mut this = self.as_mut().project();
-        // The attempt's future is done, also where a hook panics now.
+        // Drops the attempt's future, and ends this one if a hook panics.
         this.state.set(State::End);
-        let log = Log { policy: (*this.policy).borrow(), caller: this.caller };
-        // A waiting future has no room for a run.
-        let mut run = log.policy.backoff.run(this.progress.attempt());
-        let Hooks { classify, notify, sleeper, observer } = this.hooks;
-        let report = Report { log, observer };
-        let nanos = match this.progress.after_failure(&error, classify, &mut run, report) {
-            Ok(nanos) => nanos,
-            Err(reason) => return Poll::Ready(this.progress.gave_up(error, reason)),
+        let call = Call { policy: (*this.policy).borrow(), caller: this.caller };
+        // A waiting future has no room for the state.
+        let mut state = call.policy.backoff.state(this.decision.attempt());
+        let Hooks { classifier, hook, sleeper, observer } = this.hooks;
+        let report = Report { call, observer };
+        let wait = match this.decision.failed(&error, classifier, &mut state, report, |_| {}) {
+            Ok(wait) => wait,
+            Err(stop) => return Poll::Ready(this.decision.give_up(error, stop)),
         };
-        let delay = log.policy.backoff.duration(nanos);
-        notify.retry(&this.progress.event(log.policy, delay, &error));
-        let wait = sleeper.sleep(delay);
-        let kept = S::keep(this.progress.gave_up(error, StopReason::Cancelled));
-        this.progress.next_attempt(nanos);
-        let Some(wait) = wait else {
-            this.state.set(State::Yielded);
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        };
-        this.state.set(State::Wait { wait, kept });
-        if let Err(stopped) = ready!(self.as_mut().wait(cx)) {
-            return Poll::Ready(stopped);
+        let delay = wait.delay(call.policy);
+        hook.retry(&wait.event(call.policy, delay, &error), Internal);
+        let kept = <S::Wait as Future>::Output::keep((wait, error), Internal);
+        match sleeper.sleep(delay, Internal) {
+            Some(wait) => {
+                this.state.set(State::Wait { wait, kept });
+                if let Err(stopped) = ready!(self.as_mut().wait(cx)) {
+                    return Poll::Ready(stopped);
+                }
+            }
+            None => drop(kept),
         }
-        // A wait that is over before it began: others get their turn all the same.
+        // A wait that is over before it has begun lets other tasks run all the same.
         self.project().state.set(State::Yielded);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Polled between two attempts: begins the next one as soon as the wait is over.
+    /// Polls between two attempts, and begins the next one as soon as the wait is over.
     #[cold]
     #[inline(never)]
     fn go_on(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), RetryError<E>>> {
@@ -584,139 +581,33 @@ where
         Poll::Ready(Ok(()))
     }
 
-    /// Waits, and gives the error back if the wait is cancelled.
+    /// Polls the wait, and gives the error back if the wait is cancelled.
     fn wait(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), RetryError<E>>> {
         let mut this = self.project();
-        let StateProjection::Wait { wait, kept } = this.state.as_mut().project() else {
+        let StateProjection::Wait { wait, .. } = this.state.as_mut().project() else {
             unreachable!("polled only while it waits");
         };
-        let output = ready!(wait.poll(cx));
-        let Some(stopped) = S::cancelled(output, kept) else { return Poll::Ready(Ok(())) };
-        this.state.set(State::End);
-        let log = Log { policy: (*this.policy).borrow(), caller: this.caller };
-        this.hooks.report(log).stopped(&stopped);
-        Poll::Ready(Err(stopped))
+        let answer = ready!(wait.poll(cx));
+        let StateReplaced::Wait { kept, .. } = this.state.project_replace(State::End) else {
+            unreachable!("it has just been polled");
+        };
+        Poll::Ready(match answer.end(kept, Internal) {
+            Ended::Elapsed => Ok(()),
+            Ended::Woken((wait, _dropped)) => {
+                this.decision.woken(wait);
+                Ok(())
+            }
+            Ended::Cancelled((wait, error)) => {
+                let call = Call { policy: (*this.policy).borrow(), caller: this.caller };
+                let report = Report { call, observer: &this.hooks.observer };
+                Err(this.decision.cancelled(wait, error, report, |_| {}))
+            }
+        })
     }
 }
 
-impl<F, Fut, T, E, P, C, N, S: AsyncSleep, O> fmt::Debug
-    for RetryFuture<F, Fut, T, E, P, C, N, S, O>
-{
+impl<F, Fut, T, E, P, H: AsyncHooks> fmt::Debug for RetryFuture<F, Fut, T, E, P, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RetryFuture").field("progress", &self.progress).finish_non_exhaustive()
+        f.debug_struct("RetryFuture").field("decision", &self.decision).finish_non_exhaustive()
     }
-}
-
-/// How a wait is made: on tokio's timer (`()`, where nothing was set), or by a function given with
-/// `sleep_with`.
-#[expect(unnameable_types, reason = "sealed: a bound of the chain, implemented here alone")]
-#[diagnostic::on_unimplemented(
-    message = "nothing was said of how to sleep",
-    label = "no sleeper",
-    note = "enable the feature `tokio` of `retry-ext` to sleep on tokio's timer",
-    note = "or put `.sleep_with(|delay| ..)`, with a future of your runtime's timer, before `.retry_with(policy)`"
-)]
-pub trait AsyncSleep {
-    #[doc(hidden)]
-    type Wait: Future;
-    /// What a wait keeps for the case that it is cancelled.
-    #[doc(hidden)]
-    type Kept<E>;
-    /// The wait, or `None` for a turn of others and no more.
-    #[doc(hidden)]
-    fn sleep(&mut self, delay: Duration) -> Option<Self::Wait>;
-    #[doc(hidden)]
-    fn keep<E>(stopped: RetryError<E>) -> Self::Kept<E>;
-    #[doc(hidden)]
-    fn cancelled<E>(
-        output: <Self::Wait as Future>::Output,
-        kept: &mut Self::Kept<E>,
-    ) -> Option<RetryError<E>>;
-}
-
-/// The sleeper of the bare verb. It hangs on the type of the policy, for which any would do, so that
-/// without the feature `tokio` the compiler gives the advice above instead of not finding the method.
-#[expect(unnameable_types, reason = "sealed: a bound of the verb, implemented here alone")]
-#[diagnostic::on_unimplemented(
-    message = "nothing was said of how to sleep",
-    label = "no sleeper",
-    note = "enable the feature `tokio` of `retry-ext` to sleep on tokio's timer",
-    note = "or put `.sleep_with(|delay| ..)`, with a future of your runtime's timer, before `.retry_with(policy)`"
-)]
-pub trait DefaultSleeper {
-    #[doc(hidden)]
-    type Sleeper: AsyncSleep;
-    #[doc(hidden)]
-    fn sleeper() -> Self::Sleeper;
-}
-
-#[cfg(feature = "tokio")]
-impl<P> DefaultSleeper for P {
-    type Sleeper = ();
-
-    #[inline]
-    fn sleeper() {}
-}
-
-/// Nobody can cancel it, so it keeps nothing.
-#[cfg(feature = "tokio")]
-impl AsyncSleep for () {
-    type Wait = tokio::time::Sleep;
-    type Kept<E> = ();
-
-    #[inline]
-    fn sleep(&mut self, delay: Duration) -> Option<tokio::time::Sleep> {
-        // Tokio rounds up to the next millisecond, also from nothing.
-        (!delay.is_zero()).then(|| tokio::time::sleep(delay))
-    }
-
-    #[inline]
-    fn keep<E>(_stopped: RetryError<E>) {}
-
-    #[inline]
-    fn cancelled<E>((): (), (): &mut ()) -> Option<RetryError<E>> {
-        None
-    }
-}
-
-impl<S, W> AsyncSleep for S
-where
-    S: FnMut(Duration) -> W,
-    W: Future,
-    W::Output: Into<SleepOutcome>,
-{
-    type Wait = W;
-    type Kept<E> = Option<RetryError<E>>;
-
-    #[inline]
-    fn sleep(&mut self, delay: Duration) -> Option<W> {
-        Some(self(delay))
-    }
-
-    #[inline]
-    fn keep<E>(stopped: RetryError<E>) -> Option<RetryError<E>> {
-        Some(stopped)
-    }
-
-    #[inline]
-    fn cancelled<E>(output: W::Output, kept: &mut Option<RetryError<E>>) -> Option<RetryError<E>> {
-        match output.into() {
-            SleepOutcome::Elapsed => None,
-            SleepOutcome::Cancelled => kept.take(),
-        }
-    }
-}
-
-/// Gives others their turn, once.
-#[cfg(feature = "tokio")]
-pub(crate) async fn yield_now() {
-    let mut yielded = false;
-    std::future::poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

@@ -1,0 +1,396 @@
+//! The iterator driver.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::iter::FusedIterator;
+use std::mem;
+use std::panic::Location;
+use std::time::Duration;
+
+use super::closure::{Attempts, Retry};
+use crate::decision::Decision;
+use crate::error::{RetryError, Stop, StopReason};
+use crate::event::{Observer, RetryEvent};
+use crate::hooks::{ByError, Classify, Hooks, Notify, Observe, Observed};
+use crate::policy::RetryPolicy;
+use crate::report::Call;
+use crate::sealed::Internal;
+use crate::sleep::{Ended, Sleep, Wake};
+use crate::transient::IsTransient;
+
+/// Adds `.retry_with(policy)` to iterators of results.
+///
+/// A failed item is a failed attempt: while its error is transient and the policy allows a retry, the
+/// adapter waits and takes **the source's next item in its place**. Use it on sources that make the
+/// failed item again when `next` is called again, such as
+/// [`TcpListener::incoming`](std::net::TcpListener::incoming), a polled channel, or a cursor that rereads its page.
+/// Do not use it on `urls.map(fetch)`: the next item is a different URL. Retry inside the closure
+/// instead: `urls.map(|url| (|| fetch(url)).retry_with(policy))`.
+///
+/// ```
+/// use std::io::{BufRead, BufReader, Write};
+/// use std::net::{TcpListener, TcpStream};
+/// use retry_ext::{RetryIteratorExt, RetryPolicy};
+///
+/// fn serve(listener: &TcpListener, clients: usize) {
+///     // Out of file descriptors? Wait until others have closed theirs.
+///     for stream in listener.incoming().retry_with(RetryPolicy::new()).take(clients) {
+///         // One client's failure must not end the service.
+///         if let Err(error) = stream.map_err(Into::into).and_then(|mut stream| greet(&mut stream)) {
+///             eprintln!("{error}");
+///         }
+///     }
+/// }
+///
+/// fn greet(stream: &mut TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+///     Ok(writeln!(stream, "hello")?)
+/// }
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let address = listener.local_addr()?;
+/// let client = std::thread::spawn(move || {
+///     let mut line = String::new();
+///     BufReader::new(TcpStream::connect(address)?).read_line(&mut line)?;
+///     Ok::<_, std::io::Error>(line)
+/// });
+/// serve(&listener, 1);
+/// assert_eq!(client.join().unwrap()?, "hello\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// * Each item starts afresh: with all attempts, the first delay and a new deadline. A deadline counts
+///   from the call of `next`, so it includes the time for which the source waits for an item.
+/// * Only retried errors are swallowed, and `on_retry` is called for each. An error that gives up
+///   is yielded, and the following call continues with the next item.
+/// * If a deadline, a budget or a hint's limit refuses a retry, the following call of `next` first pauses, on the
+///   same sleeper. A loop that continues after an error therefore never spins. The pause is the refused
+///   delay, or the [longest hint that is obeyed](RetryPolicy::max_retry_after). No hook is called for
+///   it, and it is not part of `waited`. A sleeper that cancels the pause ends the sequence.
+/// * A transient error after which the source ends is yielded, with
+///   [`StopReason::SourceEnded`](crate::StopReason::SourceEnded), and then `None`. The failed item is
+///   therefore kept until the next one is there; drop locks and permits that the source needs inside the error
+///   before.
+/// * The adapter is lazy: it takes from its source, and waits, only in `next`.
+pub trait RetryIteratorExt<T, E>: Iterator<Item = Result<T, E>> {
+    /// Classifies errors at the call; see [`RetryExt::retry_if`](crate::RetryExt::retry_if).
+    ///
+    /// ```
+    /// use retry_ext::{RetryIteratorExt, RetryPolicy};
+    ///
+    /// let source = ["1", "", "2"].into_iter().map(str::parse::<u8>);
+    /// let items = source.retry_if(|_| true).sleep_with(|_| ()).retry_with(RetryPolicy::new());
+    /// assert_eq!(items.collect::<Result<Vec<_>, _>>(), Ok(vec![1, 2]));
+    /// ```
+    #[inline]
+    fn retry_if<Q>(self, predicate: Q) -> Retry<Items<Self>, T, E, Hooks<ByError<Q>>>
+    where
+        Self: Sized,
+        Q: FnMut(&E) -> bool,
+    {
+        Retry::new(Items(self)).retry_if(predicate)
+    }
+
+    /// Calls a hook before each wait; see [`RetryExt::on_retry`](crate::RetryExt::on_retry).
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use retry_ext::{RetryIteratorExt, RetryPolicy};
+    ///
+    /// let mut retries = 0;
+    /// let source = [Err(Error::from(ErrorKind::WouldBlock)), Ok("line")];
+    /// let items = source.into_iter().on_retry(|_| retries += 1).sleep_with(|_| ()).retry_with(RetryPolicy::new());
+    /// assert_eq!(items.map(Result::unwrap).collect::<Vec<_>>(), ["line"]);
+    /// assert_eq!(retries, 1);
+    /// ```
+    #[inline]
+    fn on_retry<N>(self, hook: N) -> Retry<Items<Self>, T, E, Hooks<(), N>>
+    where
+        Self: Sized,
+        N: FnMut(&RetryEvent<'_, E>),
+    {
+        Retry::new(Items(self)).on_retry(hook)
+    }
+
+    /// Replaces `std::thread::sleep`; see [`RetryExt::sleep_with`](crate::RetryExt::sleep_with).
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use retry_ext::{RetryIteratorExt, RetryPolicy};
+    ///
+    /// let mut waits = Vec::new();
+    /// let source = [Err(Error::from(ErrorKind::WouldBlock)), Ok("line")];
+    /// let items = source.into_iter().sleep_with(|delay| waits.push(delay.as_secs())).retry_with(RetryPolicy::new());
+    /// assert_eq!(items.count(), 1);
+    /// assert_eq!(waits, [1]);
+    /// ```
+    #[inline]
+    fn sleep_with<S, W>(self, sleeper: S) -> Retry<Items<Self>, T, E, Hooks<(), (), S>>
+    where
+        Self: Sized,
+        S: FnMut(Duration) -> W,
+        W: Wake,
+    {
+        Retry::new(Items(self)).sleep_with(sleeper)
+    }
+
+    /// Reports every retry, success and failure to an observer; see
+    /// [`RetryExt::observe`](crate::RetryExt::observe).
+    ///
+    /// ```
+    /// use retry_ext::{RetryIteratorExt, RetryPolicy, RetryStats};
+    ///
+    /// let stats = RetryStats::new();
+    /// let source = [Ok::<_, std::io::Error>(1), Ok(2)].into_iter();
+    /// assert_eq!(source.observe(&stats).retry_with(RetryPolicy::new()).count(), 2);
+    /// assert_eq!(stats.snapshot().succeeded_at_first, 2);
+    /// ```
+    #[inline]
+    fn observe<O>(self, observer: O) -> Retry<Items<Self>, T, E, Hooks<(), (), (), Observed<O>>>
+    where
+        Self: Sized,
+        O: Observer,
+    {
+        Retry::new(Items(self)).observe(observer)
+    }
+
+    /// Retries each item. The policy may be passed by value, by reference or in an `Arc`.
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use std::time::Duration;
+    /// use retry_ext::{RetryIteratorExt, RetryPolicy, StopReason};
+    ///
+    /// let policy = RetryPolicy::new().with_initial_delay(Duration::ZERO);
+    /// let busy = || Err(Error::from(ErrorKind::WouldBlock));
+    /// let source = [Ok(1), busy(), Ok(2), busy()];
+    /// let mut items = source.into_iter().retry_with(policy);
+    /// assert_eq!(items.next().unwrap().unwrap(), 1);
+    /// assert_eq!(items.next().unwrap().unwrap(), 2);
+    /// assert_eq!(items.next().unwrap().unwrap_err().reason(), StopReason::SourceEnded);
+    /// assert!(items.next().is_none());
+    /// ```
+    #[inline]
+    #[track_caller]
+    fn retry_with<P>(self, policy: P) -> RetryItems<Self, T, E, P>
+    where
+        Self: Sized,
+        E: IsTransient,
+        P: Borrow<RetryPolicy>,
+    {
+        Retry::new(Items(self)).retry_with(policy)
+    }
+}
+
+impl<I, T, E> RetryIteratorExt<T, E> for I where I: Iterator<Item = Result<T, E>> {}
+
+/// Marks the operation of a [`Retry`] as an iterator, whose items are its attempts.
+///
+/// ```
+/// use retry_ext::chain::{Hooks, Items, Retry};
+/// use retry_ext::{RetryIteratorExt, RetryPolicy};
+///
+/// type Lines = std::vec::IntoIter<Result<u8, std::io::Error>>;
+/// let chain: Retry<Items<Lines>, u8, std::io::Error, Hooks<(), (), fn(std::time::Duration)>> =
+///     vec![Ok(7)].into_iter().sleep_with(std::thread::sleep as _);
+/// assert_eq!(chain.retry_with(RetryPolicy::new()).count(), 1);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Items<I>(I);
+
+impl<I, T, E, C, N, S, O> Retry<Items<I>, T, E, Hooks<C, N, S, O>>
+where
+    I: Iterator<Item = Result<T, E>>,
+{
+    /// Retries each item; see [`RetryIteratorExt::retry_with`].
+    ///
+    /// ```
+    /// # use retry_ext::{RetryIteratorExt, RetryPolicy};
+    /// let source = ["1", "2"].into_iter().map(str::parse::<u8>);
+    /// let items = source.retry_if(|_| false).retry_with(RetryPolicy::new());
+    /// assert_eq!(items.flatten().collect::<Vec<_>>(), [1, 2]);
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn retry_with<P>(self, policy: P) -> RetryItems<I, T, E, P, Hooks<C, N, S, O>>
+    where
+        C: Classify<E>,
+        N: Notify<E>,
+        S: Sleep,
+        O: Observe,
+        P: Borrow<RetryPolicy>,
+    {
+        RetryItems { chain: self, policy, caller: Location::caller(), before_next: Before::Nothing }
+    }
+}
+
+/// The items of an iterator, each retried; made by [`RetryIteratorExt::retry_with`].
+///
+/// Its `size_hint` assumes that every item fails as often as the policy has attempts. If the sleeper can cancel
+/// a pause, which ends the sequence, the lower bound is 0.
+///
+/// ```
+/// use std::io::{Error, ErrorKind};
+/// use retry_ext::{RetryIteratorExt, RetryPolicy};
+///
+/// let source = (0..7).map(|_| Err::<u8, _>(Error::from(ErrorKind::WouldBlock)));
+/// let items = source.sleep_with(|_| ()).retry_with(RetryPolicy::new());
+/// assert_eq!(items.size_hint(), (3, Some(7)));
+/// assert_eq!(items.count(), 3); // 3 + 3 + 1 failures
+/// ```
+#[must_use = "iterators are lazy: nothing is taken from the source before `next`"]
+pub struct RetryItems<I, T, E, P, H = Hooks> {
+    chain: Retry<Items<I>, T, E, H>,
+    policy: P,
+    caller: &'static Location<'static>,
+    before_next: Before,
+}
+
+/// What the next call of `next` does before it takes an item.
+#[derive(Clone, Copy, Debug, Default)]
+enum Before {
+    #[default]
+    Nothing,
+    /// It pauses for so long, because a retry was refused.
+    Pause(Duration),
+    /// It returns the `None` that the source has returned.
+    Ended,
+    /// A pause was cancelled: it returns `None`, for ever.
+    Cancelled,
+}
+
+impl<I, T, E, P, C, N, S, O> Iterator for RetryItems<I, T, E, P, Hooks<C, N, S, O>>
+where
+    I: Iterator<Item = Result<T, E>>,
+    P: Borrow<RetryPolicy>,
+    C: Classify<E>,
+    N: Notify<E>,
+    S: Sleep,
+    O: Observe,
+{
+    type Item = Result<T, RetryError<E>>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if !matches!(self.before_next, Before::Nothing) && self.ends() {
+            return None;
+        }
+        let call = Call { policy: self.policy.borrow(), caller: self.caller };
+        let decision = Decision::started(call.policy);
+        let Retry { operation: Items(source), hooks, .. } = &mut self.chain;
+        Some(match source.next()? {
+            Ok(value) => {
+                decision.succeeded(hooks.report(call));
+                Ok(value)
+            }
+            Err(error) => {
+                let source = Source {
+                    items: source,
+                    policy: call.policy,
+                    before_next: &mut self.before_next,
+                };
+                hooks.retry(source, error, decision.start(), &call)
+            }
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        if matches!(self.before_next, Before::Ended | Before::Cancelled) {
+            return (0, Some(0));
+        }
+        let (least, most) = self.chain.operation.0.size_hint();
+        if S::Answer::CAN_CANCEL {
+            return (0, most);
+        }
+        let per_item = usize::try_from(self.policy.borrow().max_attempts()).unwrap_or(usize::MAX);
+        (least.div_ceil(per_item), most)
+    }
+}
+
+impl<I, T, E, P, C, N, S: Sleep, O> RetryItems<I, T, E, P, Hooks<C, N, S, O>> {
+    /// Does what is to be done before the next item; returns whether the sequence ends there.
+    #[cold]
+    fn ends(&mut self) -> bool {
+        match mem::take(&mut self.before_next) {
+            Before::Nothing => false,
+            Before::Ended => true,
+            Before::Cancelled => {
+                self.before_next = Before::Cancelled;
+                true
+            }
+            Before::Pause(delay) => {
+                let kept = S::Answer::keep((), Internal);
+                let answer = self.chain.hooks.sleeper.sleep(delay, Internal);
+                let cancelled = matches!(answer.end(kept, Internal), Ended::Cancelled(()));
+                if cancelled {
+                    self.before_next = Before::Cancelled;
+                }
+                cancelled
+            }
+        }
+    }
+}
+
+/// The source of an iterator's attempts. It holds a failure until the next item, because the source may end.
+struct Source<'a, I> {
+    items: &'a mut I,
+    policy: &'a RetryPolicy,
+    before_next: &'a mut Before,
+}
+
+impl<I, T, E> Attempts<T, E> for Source<'_, I>
+where
+    I: Iterator<Item = Result<T, E>>,
+{
+    type Held = E;
+    type Lent = ();
+
+    #[inline]
+    fn part(error: E) -> (E, ()) {
+        (error, ())
+    }
+
+    #[inline]
+    fn join(error: E, (): ()) -> E {
+        error
+    }
+
+    #[inline]
+    fn next(&mut self, error: E) -> Result<Result<T, E>, E> {
+        let Some(item) = self.items.next() else {
+            *self.before_next = Before::Ended;
+            return Err(error);
+        };
+        Ok(item)
+    }
+
+    /// A caller that takes the next item at once must not turn a refusal into a busy loop.
+    #[inline]
+    fn stopped(&mut self, stop: Stop) {
+        let pause = match stop.reason {
+            StopReason::DeadlineExceeded | StopReason::BudgetExhausted => stop.next_delay(),
+            StopReason::RetryAfterTooLong => Some(self.policy.max_retry_after()),
+            _ => None,
+        };
+        if let Some(delay) = pause {
+            *self.before_next = Before::Pause(delay);
+        }
+    }
+}
+
+/// If the source is fused.
+impl<I, T, E, P, C, N, S, O> FusedIterator for RetryItems<I, T, E, P, Hooks<C, N, S, O>>
+where
+    I: FusedIterator<Item = Result<T, E>>,
+    P: Borrow<RetryPolicy>,
+    C: Classify<E>,
+    N: Notify<E>,
+    S: Sleep,
+    O: Observe,
+{
+}
+
+impl<I, T, E, P, H> fmt::Debug for RetryItems<I, T, E, P, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryItems").finish_non_exhaustive()
+    }
+}

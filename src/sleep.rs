@@ -1,0 +1,331 @@
+//! Sleepers: how a wait is made, and how it ends.
+
+#[cfg(feature = "async")]
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::sealed::Internal;
+
+/// How a wait ended.
+///
+/// Sleepers may return a `SleepOutcome` or one of the types that convert into it, see
+/// [`Wake`](crate::chain::Wake).
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use retry_ext::SleepOutcome;
+///
+/// assert_eq!(SleepOutcome::from(()), SleepOutcome::Elapsed);
+/// assert_eq!(SleepOutcome::from(ControlFlow::Continue(())), SleepOutcome::Elapsed);
+/// assert_eq!(SleepOutcome::from(ControlFlow::Break(())), SleepOutcome::Cancelled);
+/// ```
+///
+/// A wait may also end early because there is a reason to try again now. Here, a message on a channel
+/// reports that the network is back:
+///
+/// ```
+/// use std::io::{Error, ErrorKind};
+/// use std::sync::mpsc::{RecvTimeoutError, channel};
+/// use std::time::Duration;
+/// use retry_ext::{RetryExt, RetryPolicy, SleepOutcome};
+///
+/// let (network_is_back, network) = channel();
+/// network_is_back.send(()).unwrap();
+///
+/// let mut failures = 1;
+/// let fetch = || match failures {
+///     0 => Ok("page"),
+///     _ => { failures -= 1; Err(Error::from(ErrorKind::NetworkUnreachable)) }
+/// };
+/// let page = fetch
+///     .sleep_with(|delay| match network.recv_timeout(delay) {
+///         Ok(()) => SleepOutcome::Woken,
+///         Err(RecvTimeoutError::Timeout) => SleepOutcome::Elapsed,
+///         Err(RecvTimeoutError::Disconnected) => SleepOutcome::Cancelled,
+///     })
+///     .retry_with(RetryPolicy::new().with_initial_delay(Duration::from_secs(30)))?;
+/// assert_eq!(page, "page"); // after no time
+/// # Ok::<(), retry_ext::RetryError<Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use = "a cancelled wait is not followed by an attempt"]
+pub enum SleepOutcome {
+    /// The delay has passed, and the next attempt starts.
+    Elapsed,
+    /// The retry gives up now, with [`StopReason::Cancelled`](crate::StopReason::Cancelled) and the last
+    /// error.
+    Cancelled,
+    /// The wait ended early, and the next attempt starts now. Nothing is added to
+    /// [`waited`](crate::RetryError::waited); for a deadline, the clock alone counts.
+    Woken,
+}
+
+impl From<()> for SleepOutcome {
+    #[inline]
+    fn from((): ()) -> Self {
+        Self::Elapsed
+    }
+}
+
+/// Some runtimes' timers return the time at which they fired.
+impl From<Instant> for SleepOutcome {
+    #[inline]
+    fn from(_fired: Instant) -> Self {
+        Self::Elapsed
+    }
+}
+
+impl From<ControlFlow<()>> for SleepOutcome {
+    #[inline]
+    fn from(flow: ControlFlow<()>) -> Self {
+        match flow {
+            ControlFlow::Continue(()) => Self::Elapsed,
+            ControlFlow::Break(()) => Self::Cancelled,
+        }
+    }
+}
+
+/// The types that a sleeper may return: `()`, [`Instant`], [`ControlFlow<()>`] and [`SleepOutcome`].
+///
+/// The type decides whether the sleeper can end a retry. If the sleeper returns `()` or [`Instant`], a
+/// failed outcome is dropped before the wait. Otherwise the outcome is kept until the wait ends, because a
+/// cancelled wait returns it. A sleeper that only panics needs a return type: `|_| -> () { panic!() }`.
+///
+/// This trait is sealed.
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use std::time::Instant;
+/// use retry_ext::{SleepOutcome, chain::Wake};
+///
+/// fn can_be_returned<W: Wake>() {}
+///
+/// can_be_returned::<()>();
+/// can_be_returned::<Instant>();
+/// can_be_returned::<ControlFlow<()>>();
+/// can_be_returned::<SleepOutcome>();
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a sleeper cannot return `{Self}`",
+    label = "returns `{Self}`",
+    note = "a sleeper returns `()`, `Instant`, `ControlFlow<()>` or `SleepOutcome`: add `;` after the last expression of its block to return `()`"
+)]
+pub trait Wake: Into<SleepOutcome> {
+    /// The part of `K` that is kept during a wait.
+    #[doc(hidden)]
+    type Kept<K>;
+    /// Whether a wait can be cancelled.
+    #[doc(hidden)]
+    const CAN_CANCEL: bool;
+    #[doc(hidden)]
+    fn keep<K>(kept: K, _: Internal) -> Self::Kept<K>;
+    #[doc(hidden)]
+    fn end<K>(self, kept: Self::Kept<K>, _: Internal) -> Ended<K>;
+}
+
+/// How a wait ended, with the kept value if the end depends on it.
+#[doc(hidden)]
+#[derive(Debug)]
+#[expect(unnameable_types, reason = "a part of sealed traits")]
+pub enum Ended<K> {
+    Elapsed,
+    Woken(K),
+    Cancelled(K),
+}
+
+macro_rules! cannot_cancel {
+    ($($answer:ty),*) => {$(
+        #[diagnostic::do_not_recommend]
+        impl Wake for $answer {
+            type Kept<K> = ();
+            const CAN_CANCEL: bool = false;
+
+            #[inline]
+            fn keep<K>(_dropped: K, _: Internal) {}
+
+            #[inline]
+            fn end<K>(self, (): (), _: Internal) -> Ended<K> {
+                Ended::Elapsed
+            }
+        }
+    )*};
+}
+
+cannot_cancel!((), Instant);
+
+macro_rules! can_cancel {
+    ($($answer:ty),*) => {$(
+        #[diagnostic::do_not_recommend]
+        impl Wake for $answer {
+            type Kept<K> = K;
+            const CAN_CANCEL: bool = true;
+
+            #[inline]
+            fn keep<K>(kept: K, _: Internal) -> K {
+                kept
+            }
+
+            #[inline]
+            fn end<K>(self, kept: K, _: Internal) -> Ended<K> {
+                match self.into() {
+                    SleepOutcome::Elapsed => Ended::Elapsed,
+                    SleepOutcome::Cancelled => Ended::Cancelled(kept),
+                    SleepOutcome::Woken => Ended::Woken(kept),
+                }
+            }
+        }
+    )*};
+}
+
+can_cancel!(ControlFlow<()>, SleepOutcome);
+
+/// Blocking sleepers: a closure given to `sleep_with`, or `std::thread::sleep` (`()`) if none is given.
+///
+/// This trait is sealed.
+///
+/// ```
+/// use std::time::Duration;
+/// use retry_ext::chain::Sleep;
+///
+/// fn sleeps<S: Sleep>(_sleeper: S) {}
+///
+/// sleeps(());
+/// sleeps(std::thread::sleep as fn(Duration));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a sleeper for a blocking retry",
+    label = "not a blocking sleeper",
+    note = "pass a closure that waits, such as `|delay| std::thread::sleep(delay)`, to `.sleep_with(..)`"
+)]
+pub trait Sleep {
+    #[doc(hidden)]
+    type Answer: Wake;
+    #[doc(hidden)]
+    fn sleep(&mut self, delay: Duration, _: Internal) -> Self::Answer;
+}
+
+impl Sleep for () {
+    type Answer = ();
+
+    #[inline]
+    fn sleep(&mut self, delay: Duration, _: Internal) {
+        thread::sleep(delay);
+    }
+}
+
+impl<S, W> Sleep for S
+where
+    S: FnMut(Duration) -> W,
+    W: Wake,
+{
+    type Answer = W;
+
+    #[inline]
+    fn sleep(&mut self, delay: Duration, _: Internal) -> W {
+        self(delay)
+    }
+}
+
+/// Async sleepers: a closure given to `sleep_with` that returns a future, or tokio's timer (`()`) if none is
+/// given and the feature `tokio` is on.
+///
+/// This trait is sealed.
+///
+/// ```
+/// use retry_ext::chain::AsyncSleep;
+///
+/// fn sleeps<S: AsyncSleep>(_sleeper: S) {}
+///
+/// sleeps(tokio::time::sleep);
+/// sleeps(smol::Timer::after);
+/// ```
+#[cfg(feature = "async")]
+#[diagnostic::on_unimplemented(
+    message = "no sleeper is configured for this async retry",
+    label = "`{Self}` is not an async sleeper",
+    note = "enable the feature `tokio` of `retry-ext` to sleep on tokio's timer",
+    note = "or add `.sleep_with(|delay| ..)`, with a future of your runtime's timer, before `.retry_with(policy)`"
+)]
+pub trait AsyncSleep {
+    #[doc(hidden)]
+    type Wait: Future<Output: Wake>;
+    /// Returns the wait, or `None` to yield once instead.
+    #[doc(hidden)]
+    fn sleep(&mut self, delay: Duration, _: Internal) -> Option<Self::Wait>;
+}
+
+#[cfg(feature = "tokio")]
+impl AsyncSleep for () {
+    type Wait = tokio::time::Sleep;
+
+    #[inline]
+    fn sleep(&mut self, delay: Duration, _: Internal) -> Option<tokio::time::Sleep> {
+        // Tokio rounds up to the next millisecond, from zero too.
+        (!delay.is_zero()).then(|| tokio::time::sleep(delay))
+    }
+}
+
+#[cfg(feature = "async")]
+#[diagnostic::do_not_recommend] // so that a sleeper without a future gets the advice above
+impl<S, W> AsyncSleep for S
+where
+    S: FnMut(Duration) -> W,
+    W: Future<Output: Wake>,
+{
+    type Wait = W;
+
+    #[inline]
+    fn sleep(&mut self, delay: Duration, _: Internal) -> Option<W> {
+        Some(self(delay))
+    }
+}
+
+/// The value that is kept while an async sleeper waits.
+#[cfg(feature = "async")]
+pub(crate) type Kept<S, K> = <<<S as AsyncSleep>::Wait as Future>::Output as Wake>::Kept<K>;
+
+/// The sleeper of an async retry without `sleep_with`. Every policy type has one if the feature `tokio` is on.
+///
+/// The trait is bound to the policy's type because a bound on `()` would be reported where the method is
+/// declared, not where it is called.
+///
+/// This trait is sealed.
+#[cfg(feature = "async")]
+#[diagnostic::on_unimplemented(
+    message = "no sleeper is configured for this async retry",
+    label = "no sleeper",
+    note = "enable the feature `tokio` of `retry-ext` to sleep on tokio's timer",
+    note = "or add `.sleep_with(|delay| ..)`, with a future of your runtime's timer, before `.retry_with(policy)`"
+)]
+pub trait DefaultSleeper {
+    #[doc(hidden)]
+    type Sleeper: AsyncSleep;
+    #[doc(hidden)]
+    fn sleeper(_: Internal) -> Self::Sleeper;
+}
+
+#[cfg(feature = "tokio")]
+impl<P> DefaultSleeper for P {
+    type Sleeper = ();
+
+    #[inline]
+    fn sleeper(_: Internal) {}
+}
+
+/// Lets other tasks run once.
+#[cfg(feature = "tokio")]
+pub(crate) async fn yield_now() {
+    use std::task::Poll;
+
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
