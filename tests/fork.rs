@@ -80,7 +80,34 @@ fn main() {
     let nexts = [forked(&mut next), forked(&mut next), next()];
     assert!(nexts[0] != nexts[1] && nexts[1] != nexts[2] && nexts[2] != nexts[0], "{nexts:?}");
 
-    // Not only different, but spread out: the numbers of processes follow each other.
+    // Each is process 1 of a PID namespace of its own. No draw has been made, or some, or a mere hash map.
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sched::{CloneFlags, unshare};
+
+        let in_a_namespace = || {
+            forked(|| match unshare(CloneFlags::CLONE_NEWPID) {
+                Ok(()) => forked(|| {
+                    assert_eq!(std::process::id(), 1);
+                    draw()
+                }),
+                Err(_) => String::new(), // it needs a privilege
+            })
+        };
+        drop(std::collections::HashMap::<u8, u8>::new());
+        let drawn: Vec<String> = (0..4).map(|_| in_a_namespace()).collect();
+        if drawn.iter().all(String::is_empty) {
+            println!("not checked: this process may not make PID namespaces");
+        } else {
+            let mut lines: Vec<&str> = drawn.iter().flat_map(|drawn| drawn.lines()).collect();
+            assert_eq!(lines.len(), 4 * 6);
+            lines.sort_unstable();
+            lines.dedup();
+            assert_eq!(lines.len(), 4 * 6, "drawn twice: {drawn:?}");
+        }
+    }
+
+    // Not only different, but spread out: children are forked one shortly after the other.
     let first = || {
         let backoff = Backoff::constant(secs(10)).with_jitter(Jitter::Full);
         backoff.iter().next().expect("endless").as_nanos().to_string()
