@@ -89,15 +89,6 @@ impl Decision {
         Self::new(policy.start_of_deadline())
     }
 
-    /// Starts the first attempt now, for a driver that has made its decision before.
-    #[cfg(feature = "async")]
-    #[inline]
-    pub(crate) fn start_now(&mut self, policy: &RetryPolicy) {
-        if policy.has_limits() {
-            self.start = policy.start_of_deadline();
-        }
-    }
-
     /// Decides after the running attempt has failed, books the retry, and then reports it. A driver that
     /// keeps state about a stop sets it in `stopped`, which is called before the report.
     #[expect(

@@ -489,8 +489,7 @@ where
         let mut this = self.as_mut().project();
         match this.state.as_mut().project() {
             StateProjection::Attempt { .. } => {}
-            StateProjection::Start => {
-                this.decision.start_now((*this.policy).borrow());
+            StateProjection::Start if !(*this.policy).borrow().has_limits() => {
                 self.as_mut().attempt();
             }
             _ => {
@@ -568,11 +567,13 @@ where
         Poll::Pending
     }
 
-    /// Polls between two attempts, and begins the next one as soon as the wait is over.
+    /// Begins the first attempt if there is a deadline or a budget, or the next one as soon as the wait is over.
     #[cold]
     #[inline(never)]
     fn go_on(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), RetryError<E>>> {
-        match *self.as_mut().project().state {
+        let this = self.as_mut().project();
+        match *this.state {
+            State::Start => *this.decision = Decision::started((*this.policy).borrow()),
             State::Yielded => {}
             State::End => panic!("a retry was polled after its end"),
             _ => ready!(self.as_mut().wait(cx))?,

@@ -56,7 +56,7 @@ static COLUMNS: [Column; 9] = [
     instructions(Scenario::TwoFailures, Some(300.0)),
     instructions(Scenario::NextDelay, Some(28.0)),
     instructions(Scenario::JitteredDelay, Some(46.0)),
-    instructions(Scenario::AsyncFirstSuccess, Some(90.0)),
+    instructions(Scenario::AsyncFirstSuccess, Some(88.0)),
     instructions(Scenario::AsyncTwoFailures, None),
     Column {
         title: "bytes of the future",
