@@ -1,37 +1,41 @@
 //! Configuration from files and from the environment.
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::time::Duration;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, Visitor,
+};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::jitter::Jitter;
 use crate::policy::RetryPolicy;
 
-/// What people who run a program may set without building it: part of a settings file, or of the
-/// environment. Needs the feature `config`.
+/// Retry settings that operators can change without rebuilding, from a settings file or the environment.
+/// Needs the feature `config`.
 ///
-/// Every field is optional. Sources are laid over each other with [`or`](Self::or), field by field,
-/// and [`into_policy`](Self::into_policy) turns the result into a policy, with the defaults of
-/// [`RetryPolicy::new`] for what nobody set.
+/// Every field is optional. [`or`](Self::or) lays sources over each other, field by field.
+/// [`into_policy`](Self::into_policy) turns the result into a policy and takes the defaults of
+/// [`RetryPolicy::new`] for fields that are not set.
 ///
 /// | key | environment | value | limits |
 /// |---|---|---|---|
 /// | `max_attempts` | `RETRY_MAX_ATTEMPTS` | whole number | 1 to 1000 |
 /// | `backoff_factor` | `RETRY_BACKOFF_FACTOR` | number | 1 to 100 |
-/// | `initial_delay` | `RETRY_INITIAL_DELAY` | duration | 0 to 24 h, at most `max_delay` |
-/// | `max_delay` | `RETRY_MAX_DELAY` | duration | 0 to 24 h |
-/// | `max_elapsed` | `RETRY_MAX_ELAPSED` | duration | 0 to 24 h |
+/// | `initial_delay` | `RETRY_INITIAL_DELAY` | duration | above 0, up to 24 h, at most `max_delay` |
+/// | `max_delay` | `RETRY_MAX_DELAY` | duration | above 0, up to 24 h |
+/// | `max_retry_after` | `RETRY_MAX_RETRY_AFTER` | duration | above 0, up to 24 h |
+/// | `max_elapsed` | `RETRY_MAX_ELAPSED` | duration or `none` | above 0, up to 24 h; `none` only if attempts are limited |
 /// | `jitter` | `RETRY_JITTER` | `none`, `full`, `equal`, `decorrelated` | |
 /// | `log_retries` | `RETRY_LOG` | true or false | |
 ///
 /// A duration is a number of seconds (`1.5`) or has units (`250ms`, `1m 30s`; those of the
-/// `humantime` crate). It is read from any self-describing serde format: this YAML, and the like in
-/// TOML and JSON.
+/// `humantime` crate). The settings are read from any self-describing serde format, for example YAML, TOML
+/// or JSON:
 ///
 /// ```
 /// use std::time::Duration;
@@ -58,10 +62,27 @@ use crate::policy::RetryPolicy;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A key that does not exist, a value of the wrong type and one outside the limits are errors, where
-/// they are read; no value is silently replaced, and none panics. `null` counts as not set, for a key
-/// and for the whole section. Make it a field of its own: serde's `flatten` cannot tell its unknown keys
-/// from those of the settings around it.
+/// Values may also arrive as text, as from the crates `config` and `envy`. Text is trimmed and read as in
+/// the environment:
+///
+/// ```
+/// # use retry_ext::RetryConfig;
+/// let config: RetryConfig = toml::from_str("
+/// max_attempts = '5'
+/// backoff_factor = ' 2.0 '
+/// log_retries = 'no'
+/// ")?;
+/// assert_eq!((config.max_attempts, config.log_retries), (Some(5), Some(false)));
+/// # Ok::<(), toml::de::Error>(())
+/// ```
+///
+/// `max_elapsed = "none"` removes the deadline of a policy; see [`max_elapsed`](Self::max_elapsed).
+///
+/// Unknown keys, wrong types and out-of-range values are errors at load time. Nothing is silently
+/// replaced, and nothing panics. An error repeats at most 64 characters of a value or an unknown key, with
+/// control characters escaped. `null` counts as not set, for a key and for the whole section. Make the
+/// section a field of its own: serde's `flatten` cannot tell its unknown keys from those of the settings
+/// around it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct RetryConfig {
     /// How many times the operation is called at most, the first call included.
@@ -76,8 +97,42 @@ pub struct RetryConfig {
     /// The cap of every delay.
     #[serde(serialize_with = "shown", skip_serializing_if = "Option::is_none")]
     pub max_delay: Option<Duration>,
-    /// The deadline, from the start of the first attempt.
+    /// The longest `retry_after` hint that is obeyed; `max_delay` if it is not set.
+    ///
+    /// ```
+    /// # use retry_ext::RetryConfig;
+    /// let config: RetryConfig = toml::from_str("max_delay = '5s'\nmax_retry_after = '2m'")?;
+    /// let policy = config.into_policy()?;
+    /// assert_eq!((policy.max_delay().as_secs(), policy.max_retry_after().as_secs()), (5, 120));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[serde(serialize_with = "shown", skip_serializing_if = "Option::is_none")]
+    pub max_retry_after: Option<Duration>,
+    /// The deadline, from the start of the first attempt.
+    ///
+    /// [`Duration::MAX`], written `none`, removes the deadline of the policy in
+    /// [`apply_to`](Self::apply_to). It is refused if the attempts of that policy are unlimited (`u32::MAX`),
+    /// because such a retry might never end.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use retry_ext::{RetryConfig, RetryPolicy};
+    ///
+    /// const OURS: RetryPolicy = RetryPolicy::new().with_max_elapsed(Duration::from_secs(10));
+    ///
+    /// let config: RetryConfig = toml::from_str("max_elapsed = 'none'")?;
+    /// assert_eq!(config.max_elapsed, Some(Duration::MAX));
+    /// assert_eq!(config.apply_to(OURS)?.max_elapsed(), None);
+    ///
+    /// let error = config.apply_to(OURS.with_max_attempts(u32::MAX)).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "retry configuration, max_elapsed: `none` is not allowed; use a duration, or set max_attempts: \
+    ///      attempts are unlimited"
+    /// );
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[serde(serialize_with = "shown_deadline", skip_serializing_if = "Option::is_none")]
     pub max_elapsed: Option<Duration>,
     /// How delays are spread out.
     #[serde(serialize_with = "shown", skip_serializing_if = "Option::is_none")]
@@ -100,6 +155,8 @@ struct Table {
     initial_delay: Option<Duration>,
     #[serde(deserialize_with = "max_delay")]
     max_delay: Option<Duration>,
+    #[serde(deserialize_with = "max_retry_after")]
+    max_retry_after: Option<Duration>,
     #[serde(deserialize_with = "max_elapsed")]
     max_elapsed: Option<Duration>,
     #[serde(deserialize_with = "jitter")]
@@ -108,21 +165,36 @@ struct Table {
     log_retries: Option<bool>,
 }
 
+/// The keys of a file.
+const KEYS: &[&str] = &[
+    "max_attempts",
+    "backoff_factor",
+    "initial_delay",
+    "max_delay",
+    "max_retry_after",
+    "max_elapsed",
+    "jitter",
+    "log_retries",
+];
+
 /// The environment's names of the keys, after the prefix.
-const VARIABLES: [&str; 7] = [
+const VARIABLES: [&str; 8] = [
     "MAX_ATTEMPTS",
     "BACKOFF_FACTOR",
     "INITIAL_DELAY",
     "MAX_DELAY",
+    "MAX_RETRY_AFTER",
     "MAX_ELAPSED",
     "JITTER",
     "LOG",
 ];
 
 impl RetryConfig {
-    /// What the environment sets: `RETRY_MAX_ATTEMPTS`, `RETRY_BACKOFF_FACTOR`,
-    /// `RETRY_INITIAL_DELAY`, `RETRY_MAX_DELAY`, `RETRY_MAX_ELAPSED`, `RETRY_JITTER` and `RETRY_LOG`
+    /// Reads the environment: `RETRY_MAX_ATTEMPTS`, `RETRY_BACKOFF_FACTOR`, `RETRY_INITIAL_DELAY`,
+    /// `RETRY_MAX_DELAY`, `RETRY_MAX_RETRY_AFTER`, `RETRY_MAX_ELAPSED`, `RETRY_JITTER` and `RETRY_LOG`
     /// (`true`, `1`, `yes`, `on`, or `false`, `0`, `no`, `off`).
+    ///
+    /// On Windows, names match without regard to case, as everywhere on that system.
     ///
     /// # Errors
     ///
@@ -157,22 +229,34 @@ impl RetryConfig {
     /// # Ok::<(), retry_ext::ConfigError>(())
     /// ```
     pub fn from_env_prefixed(prefix: &str) -> Result<Self, ConfigError> {
+        Self::from_variables(env::vars_os(), prefix, cfg!(windows))
+    }
+
+    fn from_variables(
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+        prefix: &str,
+        any_case: bool,
+    ) -> Result<Self, ConfigError> {
         let underscore = if prefix.is_empty() || prefix.ends_with('_') { "" } else { "_" };
         let prefix = format!("{prefix}{underscore}");
         let mut config = Self::default();
-        for (name, value) in env::vars_os() {
+        for (name, value) in variables {
             // A name that is not UTF-8 is none of the settings, but may have their prefix.
             let name = name.to_string_lossy();
-            let Some(key) = name.strip_prefix(&prefix) else { continue };
+            let Some(key) = without_prefix(&name, &prefix, any_case) else { continue };
+            let is_key = |known: &&&str| without_prefix(key, known, any_case) == Some("");
             let name = &*name;
-            match key {
-                "MAX_ATTEMPTS" => config.max_attempts = Some(variable(name, &value)?),
-                "BACKOFF_FACTOR" => config.backoff_factor = Some(variable(name, &value)?),
-                "INITIAL_DELAY" => config.initial_delay = Some(variable(name, &value)?),
-                "MAX_DELAY" => config.max_delay = Some(variable(name, &value)?),
-                "MAX_ELAPSED" => config.max_elapsed = Some(variable(name, &value)?),
-                "JITTER" => config.jitter = Some(variable(name, &value)?),
-                "LOG" => config.log_retries = Some(variable(name, &value)?),
+            match VARIABLES.iter().find(is_key).copied() {
+                Some("MAX_ATTEMPTS") => config.max_attempts = Some(variable(name, &value)?),
+                Some("BACKOFF_FACTOR") => config.backoff_factor = Some(variable(name, &value)?),
+                Some("INITIAL_DELAY") => config.initial_delay = Some(variable(name, &value)?),
+                Some("MAX_DELAY") => config.max_delay = Some(variable(name, &value)?),
+                Some("MAX_RETRY_AFTER") => config.max_retry_after = Some(variable(name, &value)?),
+                Some("MAX_ELAPSED") => {
+                    config.max_elapsed = Some(variable::<Deadline>(name, &value)?.0);
+                }
+                Some("JITTER") => config.jitter = Some(variable(name, &value)?),
+                Some("LOG") => config.log_retries = Some(variable(name, &value)?),
                 _ if prefix.is_empty() => {}
                 _ => return Err(unknown_variable(name, &prefix)),
             }
@@ -198,6 +282,7 @@ impl RetryConfig {
             backoff_factor: self.backoff_factor.or(fallback.backoff_factor),
             initial_delay: self.initial_delay.or(fallback.initial_delay),
             max_delay: self.max_delay.or(fallback.max_delay),
+            max_retry_after: self.max_retry_after.or(fallback.max_retry_after),
             max_elapsed: self.max_elapsed.or(fallback.max_elapsed),
             jitter: self.jitter.or(fallback.jitter),
             log_retries: self.log_retries.or(fallback.log_retries),
@@ -210,7 +295,8 @@ impl RetryConfig {
     ///
     /// # Errors
     ///
-    /// The first value outside its limits, and an `initial_delay` above `max_delay`.
+    /// The first value outside its limits, an `initial_delay` above `max_delay`, and a `max_elapsed` of
+    /// `none` if attempts are unlimited.
     ///
     /// ```
     /// use std::time::Duration;
@@ -256,8 +342,18 @@ impl RetryConfig {
         if let Some(max_delay) = checked("max_delay", self.max_delay)? {
             policy = policy.with_max_delay(max_delay);
         }
-        if let Some(max_elapsed) = checked("max_elapsed", self.max_elapsed)? {
-            policy = policy.with_max_elapsed(max_elapsed);
+        if let Some(max_retry_after) = checked("max_retry_after", self.max_retry_after)? {
+            policy = policy.with_max_retry_after(max_retry_after);
+        }
+        if let Some(deadline) = checked("max_elapsed", self.max_elapsed.map(Deadline))? {
+            policy = match deadline {
+                Deadline::NONE if policy.max_attempts() == u32::MAX => {
+                    let allowed = "a duration, or set max_attempts: attempts are unlimited";
+                    return Err(not_allowed("max_elapsed", &deadline.show(), allowed.into()));
+                }
+                Deadline::NONE => policy.without_max_elapsed(),
+                Deadline(max_elapsed) => policy.with_max_elapsed(max_elapsed),
+            };
         }
         if let Some(jitter) = self.jitter {
             policy = policy.with_jitter(jitter);
@@ -268,12 +364,7 @@ impl RetryConfig {
         let max_delay = policy.max_delay();
         if let Some(initial_delay) = self.initial_delay.filter(|delay| *delay > max_delay) {
             let allowed = format!("at most max_delay, which is {}", max_delay.show());
-            return Err(ConfigError {
-                origin: CONFIGURATION,
-                key: "initial_delay".into(),
-                value: Some(initial_delay.show()),
-                allowed,
-            });
+            return Err(not_allowed("initial_delay", &initial_delay.show(), allowed));
         }
         Ok(policy)
     }
@@ -290,8 +381,9 @@ impl TryFrom<RetryConfig> for RetryPolicy {
 
 /// A value that a configuration does not allow: where it came from, what it is, and what is allowed.
 ///
-/// What is wrong in a file is told by the error of the file's format, in the same words, with the
-/// place in the file.
+/// For a value in a file, the file format's own error has the same words and the place in the file.
+///
+/// Key and value are escaped, so that neither adds a line to a log, and cut after 64 characters.
 ///
 /// ```
 /// use retry_ext::RetryConfig;
@@ -306,7 +398,7 @@ impl TryFrom<RetryConfig> for RetryPolicy {
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{origin}{}: {}", .key.escape_debug(), Complaint::new(.value.as_deref(), .allowed))]
+#[error("{origin}{key}: {}", Complaint::new(.value.as_deref(), .allowed))]
 pub struct ConfigError {
     origin: &'static str,
     key: String,
@@ -315,7 +407,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// The key, or the name of the environment variable.
+    /// Returns the key, or the name of the environment variable.
     ///
     /// ```
     /// # use retry_ext::RetryConfig;
@@ -327,8 +419,8 @@ impl ConfigError {
         &self.key
     }
 
-    /// The value that is not allowed; `None` where it is the key that does not exist. The value of an
-    /// unknown variable is not repeated: it may be a secret of somebody else's.
+    /// Returns the value that is not allowed, or `None` if the key does not exist. The value of an unknown
+    /// variable is not repeated, because it may be another program's secret.
     ///
     /// ```
     /// # use retry_ext::RetryConfig;
@@ -340,7 +432,7 @@ impl ConfigError {
         self.value.as_deref()
     }
 
-    /// What is allowed in its place.
+    /// Returns a description of the allowed values.
     ///
     /// ```
     /// # use retry_ext::RetryConfig;
@@ -351,6 +443,34 @@ impl ConfigError {
     pub fn allowed(&self) -> &str {
         &self.allowed
     }
+}
+
+/// Escapes a text from outside for one line of a message, and cuts it to at most [`LONGEST`] characters.
+/// No escape sequence is cut.
+fn quoted(text: &str, escape: impl Fn(&str) -> String) -> String {
+    // Escaped, each character becomes at least one.
+    let beyond = text.char_indices().nth(LONGEST);
+    if beyond.is_none() {
+        let whole = escape(text);
+        if whole.chars().count() <= LONGEST {
+            return whole;
+        }
+    }
+    let ends = text.char_indices().map(|(end, _)| end).take(LONGEST);
+    let starts = ends.map(|end| escape(&text[..end]));
+    let cut = starts.take_while(|start| start.chars().count() < LONGEST).last();
+    cut.unwrap_or_default() + "…"
+}
+
+/// The most characters of a value or a name in a message.
+const LONGEST: usize = 64;
+
+fn escaped(text: &str) -> String {
+    quoted(text, |text| text.escape_debug().to_string())
+}
+
+fn escaped_with_quotes(text: &str) -> String {
+    quoted(text, |text| format!("{text:?}"))
 }
 
 const CONFIGURATION: &str = "retry configuration, ";
@@ -381,7 +501,9 @@ impl fmt::Display for Complaint<'_> {
 trait Setting: Copy {
     const ALLOWED: &'static str;
 
+    /// Reads a text without white space around it.
     fn from_text(text: &str) -> Option<Self>;
+    /// Reads a value of a file that is not text.
     fn from_raw(raw: &Raw) -> Option<Self>;
     fn is_within_limits(&self) -> bool;
     fn show(&self) -> String;
@@ -438,11 +560,11 @@ impl Setting for f64 {
 
 impl Setting for Duration {
     const ALLOWED: &'static str =
-        "seconds (1.5) or a duration with units (250ms, 1m 30s), from 0 to 24h";
+        "seconds (1.5) or a duration with units (250ms, 1m 30s), above 0 and up to 24h";
 
     fn from_text(text: &str) -> Option<Self> {
         match text.parse() {
-            Ok(seconds) => from_seconds(seconds),
+            Ok(seconds) => Self::try_from_secs_f64(seconds).ok(),
             Err(_) => humantime::parse_duration(text).ok(),
         }
     }
@@ -450,14 +572,13 @@ impl Setting for Duration {
     fn from_raw(raw: &Raw) -> Option<Self> {
         match raw {
             Raw::Integer(seconds) => u64::try_from(*seconds).ok().map(Self::from_secs),
-            Raw::Float(seconds) => from_seconds(*seconds),
-            Raw::Text(text) => Self::from_text(text.trim()),
+            Raw::Float(seconds) => Self::try_from_secs_f64(*seconds).ok(),
             _ => None,
         }
     }
 
     fn is_within_limits(&self) -> bool {
-        *self <= Self::from_secs(24 * 60 * 60)
+        !self.is_zero() && *self <= Self::from_secs(24 * 60 * 60)
     }
 
     fn show(&self) -> String {
@@ -465,10 +586,37 @@ impl Setting for Duration {
     }
 }
 
-/// A time that is not zero must not become zero: that would be a loop without a pause.
-fn from_seconds(seconds: f64) -> Option<Duration> {
-    let duration = Duration::try_from_secs_f64(seconds).ok()?;
-    (seconds == 0.0 || !duration.is_zero()).then_some(duration)
+/// A `max_elapsed`: a duration, or [`Duration::MAX`] for no deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Deadline(Duration);
+
+impl Deadline {
+    const NONE: Self = Self(Duration::MAX);
+}
+
+impl Setting for Deadline {
+    const ALLOWED: &'static str = "seconds (1.5) or a duration with units (250ms, 1m 30s), above 0 and \
+                                   up to 24h, or none for no deadline";
+
+    fn from_text(text: &str) -> Option<Self> {
+        if text.eq_ignore_ascii_case("none") {
+            return Some(Self::NONE);
+        }
+        // The longest duration, written in full, is not `none`.
+        Duration::from_text(text).filter(Duration::is_within_limits).map(Self)
+    }
+
+    fn from_raw(raw: &Raw) -> Option<Self> {
+        Duration::from_raw(raw).filter(Duration::is_within_limits).map(Self)
+    }
+
+    fn is_within_limits(&self) -> bool {
+        *self == Self::NONE || self.0.is_within_limits()
+    }
+
+    fn show(&self) -> String {
+        if *self == Self::NONE { "none".to_owned() } else { self.0.show() }
+    }
 }
 
 const JITTERS: [(&str, Jitter); 4] = [
@@ -486,11 +634,8 @@ impl Setting for Jitter {
         known.map(|(_, jitter)| *jitter)
     }
 
-    fn from_raw(raw: &Raw) -> Option<Self> {
-        match raw {
-            Raw::Text(text) => Self::from_text(text),
-            _ => None,
-        }
+    fn from_raw(_: &Raw) -> Option<Self> {
+        None
     }
 
     fn is_within_limits(&self) -> bool {
@@ -530,40 +675,57 @@ impl Setting for bool {
     }
 }
 
-/// A value that was set, checked, from whatever source.
+/// Checks a value that was set, from any source.
 fn checked<T: Setting>(key: &str, value: Option<T>) -> Result<Option<T>, ConfigError> {
     match value {
-        Some(value) if !value.is_within_limits() => Err(ConfigError {
-            origin: CONFIGURATION,
-            key: key.into(),
-            value: Some(value.show()),
-            allowed: T::ALLOWED.into(),
-        }),
+        Some(value) if !value.is_within_limits() => {
+            Err(not_allowed(key, &value.show(), T::ALLOWED.into()))
+        }
         value => Ok(value),
     }
+}
+
+fn not_allowed(key: &str, value: &str, allowed: String) -> ConfigError {
+    ConfigError { origin: CONFIGURATION, key: key.into(), value: Some(escaped(value)), allowed }
 }
 
 fn variable<T: Setting>(name: &str, value: &OsStr) -> Result<T, ConfigError> {
     let read = value.to_str().and_then(|text| T::from_text(text.trim()));
     read.filter(T::is_within_limits).ok_or_else(|| ConfigError {
         origin: ENVIRONMENT,
-        key: name.into(),
-        value: Some(value.to_string_lossy().escape_debug().to_string()),
+        key: escaped(name),
+        value: Some(escaped(&value.to_string_lossy())),
         allowed: T::ALLOWED.into(),
     })
 }
 
 fn unknown_variable(name: &str, prefix: &str) -> ConfigError {
+    // The program chose the prefix, so only its control characters are of concern.
+    let prefix = prefix.escape_debug();
     let known = VARIABLES.map(|key| format!("{prefix}{key}")).join(", ");
     ConfigError {
         origin: ENVIRONMENT,
-        key: name.into(),
+        key: escaped(name),
         value: None,
         allowed: format!("one of {known}"),
     }
 }
 
-/// A value in a file, before anybody says what it should be: so that an error can repeat it.
+/// Returns the part of `name` after `prefix`. On Windows, `any_case` is set: there, names that differ in
+/// case alone are one variable.
+fn without_prefix<'a>(name: &'a str, prefix: &str, any_case: bool) -> Option<&'a str> {
+    let mut rest = name.chars();
+    for expected in prefix.chars() {
+        let found = rest.next()?;
+        let same_letter = any_case && found.to_uppercase().eq(expected.to_uppercase());
+        if found != expected && !same_letter {
+            return None;
+        }
+    }
+    Some(rest.as_str())
+}
+
+/// A value in a file, before its type is known, so that an error can repeat it.
 enum Raw {
     Nothing,
     Bool(bool),
@@ -581,7 +743,7 @@ impl fmt::Display for Raw {
             Self::Bool(value) => value.fmt(f),
             Self::Integer(number) => number.fmt(f),
             Self::Float(number) => write!(f, "{number:?}"),
-            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Text(text) => f.write_str(&escaped_with_quotes(text)),
             Self::List => f.write_str("a list"),
             Self::Map => f.write_str("a table"),
         }
@@ -674,7 +836,12 @@ impl<'de> Deserialize<'de> for RetryConfig {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RetryConfig, A::Error> {
-                Table::deserialize(MapAccessDeserializer::new(map))
+                Table::deserialize(MapAccessDeserializer::new(Known(map)))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<RetryConfig, E> {
+                let shown = format!("string {}", escaped_with_quotes(text));
+                Err(E::invalid_type(Unexpected::Other(&shown), &self))
             }
 
             fn visit_unit<E>(self) -> Result<RetryConfig, E> {
@@ -693,6 +860,49 @@ impl<'de> Deserialize<'de> for RetryConfig {
     }
 }
 
+/// A table, of which every key is known: the derived code would repeat an unknown one in full.
+struct Known<A>(A);
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Known<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        let Some(Key(key)) = self.0.next_key()? else { return Ok(None) };
+        seed.deserialize(key.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.0.next_value_seed(seed)
+    }
+}
+
+/// One of [`KEYS`].
+struct Key(&'static str);
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+        impl Visitor<'_> for Name {
+            type Value = Key;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a retry setting")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Key, E> {
+                match KEYS.iter().find(|key| **key == name) {
+                    Some(key) => Ok(Key(key)),
+                    None => Err(E::unknown_field(&escaped(name), KEYS)),
+                }
+            }
+        }
+        deserializer.deserialize_identifier(Name)
+    }
+}
+
 fn setting<'de, T: Setting, D: Deserializer<'de>>(
     key: &str,
     deserializer: D,
@@ -701,8 +911,11 @@ fn setting<'de, T: Setting, D: Deserializer<'de>>(
     if let Raw::Nothing = raw {
         return Ok(None);
     }
-    let value = T::from_raw(&raw).filter(T::is_within_limits);
-    value.map(Some).ok_or_else(|| {
+    let value = match &raw {
+        Raw::Text(text) => T::from_text(text.trim()),
+        raw => T::from_raw(raw),
+    };
+    value.filter(T::is_within_limits).map(Some).ok_or_else(|| {
         let raw = raw.to_string();
         D::Error::custom(format_args!("{key}: {}", Complaint::new(Some(&raw), T::ALLOWED)))
     })
@@ -721,15 +934,28 @@ fields!(
     backoff_factor: f64,
     initial_delay: Duration,
     max_delay: Duration,
-    max_elapsed: Duration,
+    max_retry_after: Duration,
     jitter: Jitter,
     log_retries: bool
 );
+
+fn max_elapsed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let deadline: Option<Deadline> = setting("max_elapsed", deserializer)?;
+    Ok(deadline.map(|deadline| deadline.0))
+}
 
 /// Durations with units and jitters by name, as they are read.
 #[expect(clippy::ref_option, reason = "serde's signature")]
 fn shown<T: Setting, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
     value.map(|value| value.show()).serialize(serializer)
+}
+
+#[expect(clippy::ref_option, reason = "serde's signature")]
+fn shown_deadline<S: Serializer>(
+    value: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    shown(&value.map(Deadline), serializer)
 }
 
 #[cfg(test)]
@@ -772,6 +998,11 @@ mod tests {
         assert_eq!(read::<Duration>("1.5"), Ok(Duration::from_millis(1_500)));
         assert_eq!(read::<Duration>("1m 30s"), Ok(Duration::from_secs(90)));
         assert_eq!(read::<Duration>("25h"), Err(<Duration as Setting>::ALLOWED.to_owned()));
+        assert_eq!(read::<Deadline>("None"), Ok(Deadline(Duration::MAX)));
+        assert_eq!(read::<Deadline>("5"), Ok(Deadline(Duration::from_secs(5))));
+        assert_eq!(read::<Deadline>("0s"), Err(<Deadline as Setting>::ALLOWED.to_owned()));
+        let longest = "18446744073709551615s 999999999ns";
+        assert_eq!(read::<Deadline>(longest), Err(<Deadline as Setting>::ALLOWED.to_owned()));
         assert_eq!(read::<Jitter>("FULL"), Ok(Jitter::Full));
         assert_eq!(read::<Jitter>("half"), Err(<Jitter as Setting>::ALLOWED.to_owned()));
         assert_eq!((read::<bool>("On"), read::<bool>("no")), (Ok(true), Ok(false)));
@@ -787,9 +1018,83 @@ mod tests {
         there_and_back(7_u32);
         there_and_back(1.25_f64);
         there_and_back(Duration::from_millis(1_250));
+        there_and_back(Deadline(Duration::from_millis(1_250)));
+        there_and_back(Deadline::NONE);
         there_and_back(true);
         for (_, jitter) in JITTERS {
             there_and_back(jitter);
+        }
+    }
+
+    /// Reads variables as on Windows, where names match in any case, or as elsewhere.
+    fn from(
+        variables: &[(&str, &str)],
+        prefix: &str,
+        any_case: bool,
+    ) -> Result<RetryConfig, String> {
+        let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        let config = RetryConfig::from_variables(variables, prefix, any_case);
+        config.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn p49_names_match_in_any_case_on_windows_alone() {
+        let variables = [("Retry_Max_Attempts", "7"), ("retry_log", "no"), ("OTHER", "x")];
+        let read = RetryConfig {
+            max_attempts: Some(7),
+            log_retries: Some(false),
+            ..RetryConfig::default()
+        };
+        assert_eq!(from(&variables, "RETRY_", true), Ok(read));
+        assert_eq!(from(&variables, "rEtRy", true), Ok(read));
+        assert_eq!(from(&variables, "RETRY_", false), Ok(RetryConfig::default()));
+        assert_eq!(
+            from(&[("äpp_log", "no")], "ÄPP", true).map(|read| read.log_retries),
+            Ok(Some(false))
+        );
+
+        let misspelt = [("retry_max_attempt", "7")];
+        let error = from(&misspelt, "RETRY_", true).expect_err("misspelt");
+        assert!(
+            error.starts_with("environment variable retry_max_attempt: there is no"),
+            "{error}"
+        );
+        assert_eq!(from(&misspelt, "RETRY_", false), Ok(RetryConfig::default()));
+        let half = [("RETRY_max_attempts", "7")];
+        assert!(from(&half, "RETRY_", false).is_err());
+    }
+
+    #[test]
+    fn a_prefix_is_the_start_of_a_name() {
+        assert_eq!(without_prefix("RETRY_LOG", "RETRY_", false), Some("LOG"));
+        assert_eq!(without_prefix("RETRY", "RETRY_", true), None);
+        assert_eq!(without_prefix("RETRY_", "RETRY_", true), Some(""));
+        assert_eq!(without_prefix("retry_log", "RETRY_", false), None);
+        assert_eq!(without_prefix("ReTrY_log", "rEtRy_", true), Some("log"));
+        assert_eq!(without_prefix("RETRX_LOG", "RETRY_", true), None);
+    }
+
+    #[test]
+    fn a_text_is_cut_to_64_characters_between_escapes() {
+        for unit in ["x", "é", "\n", "\u{1b}", "\u{10ffff}", "e\u{301}", "\""] {
+            for length in 0..200 {
+                let text = unit.repeat(length);
+                let bare = (escaped(&text), text.escape_debug().to_string());
+                for (shown, whole) in [bare, (escaped_with_quotes(&text), format!("{text:?}"))] {
+                    let Some(start) = shown.strip_suffix('…') else {
+                        assert!(whole.chars().count() <= 64, "{whole}");
+                        assert_eq!(shown, whole);
+                        continue;
+                    };
+                    assert!(whole.chars().count() > 64, "{whole}");
+                    assert!((54..=64).contains(&shown.chars().count()), "{shown}");
+                    let quotes = start.starts_with('"');
+                    let start = if quotes { &start[..start.len() - 1] } else { start };
+                    let rest = whole.strip_prefix(start).expect("it is the start");
+                    let middle = ["n", "u{", "1b}", "10ffff}", "301}", "\"\\"];
+                    assert!(!middle.iter().any(|middle| rest.starts_with(middle)), "{shown}");
+                }
+            }
         }
     }
 

@@ -201,6 +201,16 @@ impl RetryPolicy {
         Self { max_elapsed: Some(max_elapsed), limits, ..self }.consistent()
     }
 
+    /// Removes the deadline.
+    #[cfg(feature = "config")]
+    pub(crate) const fn without_max_elapsed(self) -> Self {
+        let limits = match self.budget {
+            Some(_) => Some(&Limits::BUDGET),
+            None => None,
+        };
+        Self { max_elapsed: None, limits, ..self }.consistent()
+    }
+
     /// Shares a budget of retries with all operations that have it. Its successes feed it, its retries
     /// are charged to it, and where it is spent a retry stops with
     /// [`BudgetExhausted`](crate::StopReason::BudgetExhausted).

@@ -2,11 +2,12 @@
 
 mod common;
 
+use std::collections::HashMap;
 use std::process::Command;
 use std::time::Duration;
 
 use common::{ms, secs};
-use retry_ext::{Jitter, RetryConfig, RetryPolicy};
+use retry_ext::{Jitter, RetryBudget, RetryConfig, RetryExt, RetryPolicy, StopReason};
 use serde::Deserialize;
 use serde::de::value::{BytesDeserializer, Error, MapDeserializer, U32Deserializer};
 use serde::de::{Deserializer, IntoDeserializer, Visitor};
@@ -34,6 +35,7 @@ const EVERYTHING: RetryConfig = RetryConfig {
     backoff_factor: Some(1.5),
     initial_delay: Some(Duration::from_millis(250)),
     max_delay: Some(Duration::from_secs(90)),
+    max_retry_after: Some(Duration::from_secs(120)),
     max_elapsed: Some(Duration::from_secs(3_600)),
     jitter: Some(Jitter::Equal),
     log_retries: Some(false),
@@ -54,13 +56,13 @@ fn the_yaml_of_the_specification_works_unchanged() {
 #[test]
 fn every_key_is_read_from_yaml_toml_and_json() {
     let yaml = yaml(
-        "retry:\n  max_attempts: 7\n  backoff_factor: 1.5\n  initial_delay: 250ms\n  max_delay: 1m 30s\n  max_elapsed: 3600\n  jitter: equal\n  log_retries: false\n",
+        "retry:\n  max_attempts: 7\n  backoff_factor: 1.5\n  initial_delay: 250ms\n  max_delay: 1m 30s\n  max_retry_after: 2m\n  max_elapsed: 3600\n  jitter: equal\n  log_retries: false\n",
     );
     let toml = toml(
-        "max_attempts = 7\nbackoff_factor = 1.5\ninitial_delay = 0.25\nmax_delay = '1m 30s'\nmax_elapsed = '1h'\njitter = 'Equal'\nlog_retries = false\n",
+        "max_attempts = 7\nbackoff_factor = 1.5\ninitial_delay = 0.25\nmax_delay = '1m 30s'\nmax_retry_after = 120.0\nmax_elapsed = '1h'\njitter = 'Equal'\nlog_retries = false\n",
     );
     let json = json(
-        r#"{"max_attempts":7,"backoff_factor":1.5,"initial_delay":"250ms","max_delay":90,"max_elapsed":"3600.0","jitter":"EQUAL","log_retries":false}"#,
+        r#"{"max_attempts":7,"backoff_factor":1.5,"initial_delay":"250ms","max_delay":90,"max_retry_after":"120","max_elapsed":"3600.0","jitter":"EQUAL","log_retries":false}"#,
     );
     for (format, config) in [("yaml", yaml), ("toml", toml), ("json", json)] {
         assert_eq!(config, Ok(EVERYTHING), "{format}");
@@ -72,7 +74,7 @@ fn what_is_written_is_read_back() {
     let json = serde_json::to_string(&EVERYTHING).expect("it serializes");
     assert_eq!(
         json,
-        r#"{"max_attempts":7,"backoff_factor":1.5,"initial_delay":"250ms","max_delay":"1m 30s","max_elapsed":"1h","jitter":"equal","log_retries":false}"#
+        r#"{"max_attempts":7,"backoff_factor":1.5,"initial_delay":"250ms","max_delay":"1m 30s","max_retry_after":"2m","max_elapsed":"1h","jitter":"equal","log_retries":false}"#
     );
     assert_eq!(serde_json::from_str::<RetryConfig>(&json).expect("its own"), EVERYTHING);
     let toml = toml::to_string(&EVERYTHING).expect("it serializes");
@@ -96,6 +98,7 @@ fn a_policy_has_every_value() {
     assert_eq!(policy.max_attempts(), 7);
     assert!((policy.factor() - 1.5).abs() < f64::EPSILON);
     assert_eq!((policy.initial_delay(), policy.max_delay()), (ms(250), secs(90)));
+    assert_eq!(policy.max_retry_after(), secs(120));
     assert_eq!(policy.max_elapsed(), Some(secs(3_600)));
     assert_eq!((policy.jitter(), policy.logging()), (Jitter::Equal, false));
 }
@@ -122,9 +125,10 @@ fn the_limits_themselves_are_allowed() {
     for (key, values) in [
         ("max_attempts", &["1", "1000"][..]),
         ("backoff_factor", &["1", "1.0", "100", "100.0"]),
-        ("initial_delay", &["0", "0.0", "'0s'", "60", "'60s'"]),
-        ("max_delay", &["0", "1", "86400", "86400.0", "'24h'", "'1day'", "'1d'"]),
-        ("max_elapsed", &["0", "86400", "'24h'"]),
+        ("initial_delay", &["1e-9", "'1ns'", "60", "'60s'"]),
+        ("max_delay", &["1", "86400", "86400.0", "'24h'", "'1day'", "'1d'"]),
+        ("max_retry_after", &["1e-9", "86400", "'24h'"]),
+        ("max_elapsed", &["1e-9", "86400", "'24h'", "'none'"]),
     ] {
         for value in values {
             let config = toml(&format!("{key} = {value}")).expect("within the limits");
@@ -135,7 +139,10 @@ fn the_limits_themselves_are_allowed() {
 
 const ATTEMPTS: &str = "a whole number from 1 to 1000";
 const FACTOR: &str = "a number from 1 to 100";
-const DURATION: &str = "seconds (1.5) or a duration with units (250ms, 1m 30s), from 0 to 24h";
+const DURATION: &str =
+    "seconds (1.5) or a duration with units (250ms, 1m 30s), above 0 and up to 24h";
+const DEADLINE: &str = "seconds (1.5) or a duration with units (250ms, 1m 30s), above 0 and up to \
+                        24h, or none for no deadline";
 const JITTER: &str = "none, full, equal or decorrelated";
 const BOOL: &str = "true or false";
 
@@ -147,7 +154,9 @@ fn p22_wrong_values_in_toml_are_errors_that_name_key_value_and_what_is_allowed()
         ("max_attempts", "1001", "1001", ATTEMPTS),
         ("max_attempts", "4294967299", "4294967299", ATTEMPTS),
         ("max_attempts", "3.0", "3.0", ATTEMPTS),
-        ("max_attempts", "'3'", "\"3\"", ATTEMPTS),
+        ("max_attempts", "'0'", "\"0\"", ATTEMPTS),
+        ("max_attempts", "'3.0'", "\"3.0\"", ATTEMPTS),
+        ("max_attempts", "''", "\"\"", ATTEMPTS),
         ("max_attempts", "'three'", "\"three\"", ATTEMPTS),
         ("max_attempts", "true", "true", ATTEMPTS),
         ("max_attempts", "[3]", "a list", ATTEMPTS),
@@ -159,7 +168,10 @@ fn p22_wrong_values_in_toml_are_errors_that_name_key_value_and_what_is_allowed()
         ("backoff_factor", "nan", "NaN", FACTOR),
         ("backoff_factor", "inf", "inf", FACTOR),
         ("backoff_factor", "-inf", "-inf", FACTOR),
-        ("backoff_factor", "'2'", "\"2\"", FACTOR),
+        ("backoff_factor", "'0.5'", "\"0.5\"", FACTOR),
+        ("backoff_factor", "'NaN'", "\"NaN\"", FACTOR),
+        ("backoff_factor", "'two'", "\"two\"", FACTOR),
+        ("backoff_factor", "true", "true", FACTOR),
         ("initial_delay", "-1", "-1", DURATION),
         ("initial_delay", "-0.5", "-0.5", DURATION),
         ("initial_delay", "nan", "NaN", DURATION),
@@ -174,12 +186,19 @@ fn p22_wrong_values_in_toml_are_errors_that_name_key_value_and_what_is_allowed()
         ("max_delay", "'1M'", "\"1M\"", DURATION),
         ("max_delay", "'-5s'", "\"-5s\"", DURATION),
         ("max_delay", "9223372036854775807", "9223372036854775807", DURATION),
-        ("max_elapsed", "'25h'", "\"25h\"", DURATION),
-        ("max_elapsed", "'infinity'", "\"infinity\"", DURATION),
+        ("max_delay", "'none'", "\"none\"", DURATION),
+        ("max_retry_after", "86401", "86401", DURATION),
+        ("max_retry_after", "'none'", "\"none\"", DURATION),
+        ("max_elapsed", "'25h'", "\"25h\"", DEADLINE),
+        ("max_elapsed", "'infinity'", "\"infinity\"", DEADLINE),
+        ("max_elapsed", "'never'", "\"never\"", DEADLINE),
+        ("max_elapsed", "false", "false", DEADLINE),
         ("jitter", "'fullish'", "\"fullish\"", JITTER),
         ("jitter", "''", "\"\"", JITTER),
         ("jitter", "true", "true", JITTER),
-        ("log_retries", "'true'", "\"true\"", BOOL),
+        ("jitter", "1", "1", JITTER),
+        ("log_retries", "'maybe'", "\"maybe\"", BOOL),
+        ("log_retries", "''", "\"\"", BOOL),
         ("log_retries", "1", "1", BOOL),
     ] {
         let text = toml(&format!("{key} = {value}")).expect_err("not allowed");
@@ -241,7 +260,7 @@ fn wrong_values_in_code_are_errors_of_into_policy() {
         ),
         (
             RetryConfig { max_delay: Some(secs(86_401)), ..nothing },
-            "max_delay: `1day 1s` is not allowed; use seconds (1.5) or a duration with units (250ms, 1m 30s), from 0 to 24h",
+            "max_delay: `1day 1s` is not allowed; use seconds (1.5) or a duration with units (250ms, 1m 30s), above 0 and up to 24h",
         ),
         (
             RetryConfig { initial_delay: Some(secs(61)), ..nothing },
@@ -255,7 +274,235 @@ fn wrong_values_in_code_are_errors_of_into_policy() {
         let error = config.into_policy().expect_err("not allowed");
         assert_eq!(error.to_string(), format!("retry configuration, {text}"));
     }
-    assert!(RetryConfig { max_elapsed: Some(Duration::MAX), ..nothing }.into_policy().is_err());
+    let above = RetryConfig { max_elapsed: Some(secs(86_401)), ..nothing };
+    let error = above.into_policy().expect_err("longer than a day");
+    assert_eq!((error.key(), error.allowed()), ("max_elapsed", DEADLINE));
+    let above = RetryConfig { max_retry_after: Some(Duration::MAX), ..nothing };
+    let error = above.into_policy().expect_err("longer than a day");
+    assert_eq!((error.key(), error.allowed()), ("max_retry_after", DURATION));
+}
+
+#[test]
+fn p32_text_in_a_file_is_read_as_in_the_environment() {
+    let nothing = RetryConfig::default();
+    let attempts = RetryConfig { max_attempts: Some(5), ..nothing };
+    let factor = RetryConfig { backoff_factor: Some(2.0), ..nothing };
+    let delay = RetryConfig { initial_delay: Some(ms(1_500)), ..nothing };
+    let jitter = RetryConfig { jitter: Some(Jitter::Full), ..nothing };
+    let on = RetryConfig { log_retries: Some(true), ..nothing };
+    let off = RetryConfig { log_retries: Some(false), ..nothing };
+    for (key, variable, text, expected) in [
+        ("max_attempts", "RETRY_MAX_ATTEMPTS", "5", attempts),
+        ("max_attempts", "RETRY_MAX_ATTEMPTS", "  5 ", attempts),
+        ("backoff_factor", "RETRY_BACKOFF_FACTOR", "2.0", factor),
+        ("backoff_factor", "RETRY_BACKOFF_FACTOR", " 2 ", factor),
+        ("initial_delay", "RETRY_INITIAL_DELAY", " 1.5 ", delay),
+        ("initial_delay", "RETRY_INITIAL_DELAY", "1s 500ms", delay),
+        ("jitter", "RETRY_JITTER", " Full ", jitter),
+        ("log_retries", "RETRY_LOG", "true", on),
+        ("log_retries", "RETRY_LOG", " YES ", on),
+        ("log_retries", "RETRY_LOG", "on", on),
+        ("log_retries", "RETRY_LOG", "1", on),
+        ("log_retries", "RETRY_LOG", "false", off),
+        ("log_retries", "RETRY_LOG", "No", off),
+        ("log_retries", "RETRY_LOG", "off", off),
+        ("log_retries", "RETRY_LOG", "0", off),
+    ] {
+        assert_eq!(toml(&format!("{key} = '{text}'")), Ok(expected), "{key} = '{text}'");
+        assert_eq!(json(&format!(r#"{{"{key}":"{text}"}}"#)), Ok(expected), "{key}: {text}");
+        assert_eq!(yaml(&format!("retry:\n  {key}: '{text}'\n")), Ok(expected), "{key}: {text}");
+        let answer = with(&[(variable, text)]);
+        assert_eq!(json(&answer), Ok(expected), "{variable}={text}");
+    }
+}
+
+#[test]
+fn p42_zero_is_refused_for_every_time_in_every_source() {
+    let nothing = RetryConfig::default();
+    let zero = Some(Duration::ZERO);
+    for (key, variable, allowed, in_code) in [
+        (
+            "initial_delay",
+            "INITIAL_DELAY",
+            DURATION,
+            RetryConfig { initial_delay: zero, ..nothing },
+        ),
+        ("max_delay", "MAX_DELAY", DURATION, RetryConfig { max_delay: zero, ..nothing }),
+        (
+            "max_retry_after",
+            "MAX_RETRY_AFTER",
+            DURATION,
+            RetryConfig { max_retry_after: zero, ..nothing },
+        ),
+        ("max_elapsed", "MAX_ELAPSED", DEADLINE, RetryConfig { max_elapsed: zero, ..nothing }),
+    ] {
+        for value in ["0", "0.0", "-0.0", "1e-10", "'0'", "'0s'", "' 0ms '"] {
+            let text = toml(&format!("{key} = {value}")).expect_err("zero");
+            assert!(text.contains(&format!("` is not allowed; use {allowed}")), "{text}");
+        }
+        for value in ["0", "0.0", "0s", "1e-10"] {
+            let variable = format!("RETRY_{variable}");
+            assert_eq!(
+                with(&[(&variable, value)]),
+                format!("environment variable {variable}: `{value}` is not allowed; use {allowed}")
+            );
+        }
+        assert_eq!(
+            in_code.into_policy().expect_err("zero").to_string(),
+            format!("retry configuration, {key}: `0s` is not allowed; use {allowed}")
+        );
+    }
+}
+
+#[test]
+fn p42_none_removes_the_deadline_of_the_programs_policy() {
+    static BUDGET: RetryBudget = RetryBudget::new();
+    let none = RetryConfig { max_elapsed: Some(Duration::MAX), ..RetryConfig::default() };
+    for text in ["none", "None", " NONE "] {
+        assert_eq!(toml(&format!("max_elapsed = '{text}'")), Ok(none));
+        assert_eq!(with(&[("RETRY_MAX_ELAPSED", text)]), r#"{"max_elapsed":"none"}"#);
+    }
+    assert_eq!(yaml("retry:\n  max_elapsed: none\n"), Ok(none));
+    assert_eq!(serde_json::to_string(&none).expect("it serializes"), r#"{"max_elapsed":"none"}"#);
+    let file = RetryConfig { max_elapsed: Some(secs(5)), ..RetryConfig::default() };
+    assert_eq!(none.or(file), none);
+
+    let ours = RetryPolicy::new().with_max_elapsed(secs(2)).with_max_attempts(4);
+    let attempts = |policy: RetryPolicy| {
+        let always = || Err::<(), _>(std::io::Error::from(std::io::ErrorKind::TimedOut));
+        let error = always.sleep_with(|_| ()).retry_with(policy).expect_err("it always fails");
+        (error.attempts(), error.reason())
+    };
+    assert_eq!(attempts(ours), (2, StopReason::DeadlineExceeded));
+    let without = none.apply_to(ours).expect("four attempts");
+    assert_eq!(without.max_elapsed(), None);
+    assert_eq!(attempts(without), (4, StopReason::AttemptsExhausted));
+
+    // A budget stays.
+    let ours = ours.with_budget(&BUDGET).with_max_attempts(1_000);
+    let without = none.apply_to(ours).expect("a thousand attempts");
+    assert_eq!((without.max_elapsed(), without.budget().is_some()), (None, true));
+    assert_eq!(attempts(without).1, StopReason::BudgetExhausted);
+}
+
+#[test]
+fn p42_none_is_refused_if_attempts_are_unlimited() {
+    let none = RetryConfig { max_elapsed: Some(Duration::MAX), ..RetryConfig::default() };
+    let unlimited = RetryPolicy::new().with_max_attempts(u32::MAX).with_max_elapsed(secs(5));
+    let error = none.apply_to(unlimited).expect_err("it would never end");
+    assert_eq!((error.key(), error.value()), ("max_elapsed", Some("none")));
+    assert_eq!(error.allowed(), "a duration, or set max_attempts: attempts are unlimited");
+
+    let limited = RetryConfig { max_attempts: Some(1_000), ..none };
+    assert_eq!(limited.apply_to(unlimited).expect("a thousand").max_elapsed(), None);
+    let one_less = unlimited.with_max_attempts(u32::MAX - 1);
+    assert_eq!(none.apply_to(one_less).expect("a limit").max_elapsed(), None);
+    let deadline = RetryConfig { max_elapsed: Some(secs(9)), ..RetryConfig::default() };
+    assert_eq!(deadline.apply_to(unlimited).expect("a deadline").max_elapsed(), Some(secs(9)));
+}
+
+#[test]
+fn the_longest_hint_is_set_apart_from_the_cap() {
+    let config = toml("max_delay = 5\nmax_retry_after = '2m'").expect("both within their limits");
+    let policy = config.into_policy().expect("both within their limits");
+    assert_eq!((policy.max_delay(), policy.max_retry_after()), (secs(5), secs(120)));
+    let ours = RetryPolicy::new().with_max_retry_after(secs(7));
+    let kept = RetryConfig::default().apply_to(ours).expect("nothing is set");
+    assert_eq!(kept.max_retry_after(), secs(7));
+}
+
+/// A text of which 64 characters are too few, with what is shown of it between the quotes.
+fn long_texts() -> [(String, String); 4] {
+    [
+        ("x".repeat(65), "x".repeat(63) + "…"),
+        ("é".repeat(1 << 20), "é".repeat(63) + "…"),
+        // Six characters each, once escaped, and none of them is cut in two.
+        ("\u{1b}".repeat(65), r"\u{1b}".repeat(10) + "…"),
+        ("x".repeat(60) + "\n\nforged", "x".repeat(60) + r"\n…"),
+    ]
+}
+
+#[test]
+fn p50_a_long_value_in_the_environment_is_cut() {
+    for (text, shown) in long_texts() {
+        // The longest text is longer than the system lets a variable be.
+        let text: String = text.chars().take(10_000).collect();
+        let answer = with(&[("RETRY_MAX_ATTEMPTS", &text)]);
+        assert_eq!(
+            answer,
+            format!(
+                "environment variable RETRY_MAX_ATTEMPTS: `{shown}` is not allowed; use {ATTEMPTS}"
+            )
+        );
+    }
+    let whole = "x".repeat(64);
+    let answer = with(&[("RETRY_JITTER", &whole)]);
+    assert_eq!(
+        answer,
+        format!("environment variable RETRY_JITTER: `{whole}` is not allowed; use {JITTER}")
+    );
+}
+
+#[test]
+fn p50_a_long_value_in_a_file_is_cut() {
+    for (text, shown) in [
+        ("x".repeat(62), format!("\"{}\"", "x".repeat(62))),
+        ("x".repeat(63), format!("\"{}\"…", "x".repeat(61))),
+        ("é".repeat(1 << 20), format!("\"{}\"…", "é".repeat(61))),
+        ("\u{1b}".repeat(65), format!("\"{}\"…", r"\u{1b}".repeat(10))),
+    ] {
+        let file = serde_json::to_string(&HashMap::from([("jitter", &text)])).expect("text");
+        let error = json(&file).expect_err("no jitter");
+        assert!(
+            error.starts_with(&format!("jitter: `{shown}` is not allowed; use {JITTER} at line 1")),
+            "{error}"
+        );
+        let section = serde_json::to_string(&text).expect("text");
+        let error = json(&section).expect_err("no table");
+        let start =
+            format!("invalid type: string {shown}, expected a table of retry settings at line 1");
+        assert!(error.starts_with(&start), "{error}");
+    }
+}
+
+#[test]
+fn p50_a_long_value_in_code_is_cut() {
+    let config = RetryConfig { backoff_factor: Some(f64::MAX), ..RetryConfig::default() };
+    let error = config.into_policy().expect_err("above 100");
+    let value = error.value().expect("a value");
+    assert_eq!((value.chars().count(), value.ends_with('…')), (64, true));
+    assert!(value.starts_with("17976931348623157"), "{value}");
+    assert!(error.to_string().contains(&format!("`{value}` is not allowed")));
+}
+
+#[test]
+fn p50_an_unknown_key_of_a_file_is_escaped_and_cut() {
+    for (key, shown) in long_texts()
+        .into_iter()
+        .chain([("a\nb".to_owned(), r"a\nb".to_owned()), ("x".repeat(64), "x".repeat(64))])
+    {
+        let file = serde_json::to_string(&HashMap::from([(&key, 3)])).expect("text");
+        let error = json(&file).expect_err("no such key");
+        let start = format!("unknown field `{shown}`, expected one of `max_attempts`, ");
+        assert!(error.starts_with(&start) && error.contains("`max_retry_after`"), "{error}");
+        assert_eq!(error.lines().count(), 1);
+    }
+}
+
+#[test]
+fn p50_the_name_of_an_unknown_variable_is_escaped_and_cut() {
+    let forged = "RETRY_X\nERROR everything is lost";
+    let answer = with(&[(forged, "x")]);
+    assert!(
+        answer.starts_with(r"environment variable RETRY_X\nERROR everything is lost: there is no"),
+        "{answer}"
+    );
+    let answer = with(&[(&format!("RETRY_{}", "X".repeat(1_000)), "x")]);
+    let shown = format!("environment variable RETRY_{}…: there is no such", "X".repeat(57));
+    assert!(answer.starts_with(&shown), "{answer}");
+    // So is a prefix, which the program chose.
+    let answer = environment("A\nB", &[("A\nB_X", "x".as_ref())]);
+    assert!(answer.contains(r"use one of A\nB_MAX_ATTEMPTS, A\nB_"), "{answer}");
 }
 
 /// Runs `in_the_environment` in a process of its own, with these variables, and returns what it says.
@@ -300,6 +547,7 @@ fn every_variable_is_read() {
         ("RETRY_BACKOFF_FACTOR", "\t1.5"),
         ("RETRY_INITIAL_DELAY", "250ms"),
         ("RETRY_MAX_DELAY", " 1m 30s "),
+        ("RETRY_MAX_RETRY_AFTER", "2m"),
         ("RETRY_MAX_ELAPSED", "3600.0"),
         ("RETRY_JITTER", "Equal"),
         ("RETRY_LOG", "off"),
@@ -348,7 +596,9 @@ fn p22_wrong_variables_are_errors_that_name_variable_value_and_what_is_allowed()
         ("RETRY_INITIAL_DELAY", "1 fortnight", DURATION),
         ("RETRY_MAX_DELAY", "inf", DURATION),
         ("RETRY_MAX_DELAY", "2 days", DURATION),
-        ("RETRY_MAX_ELAPSED", "1e30", DURATION),
+        ("RETRY_MAX_RETRY_AFTER", "none", DURATION),
+        ("RETRY_MAX_ELAPSED", "1e30", DEADLINE),
+        ("RETRY_MAX_ELAPSED", "18446744073709551615s 999999999ns", DEADLINE),
         ("RETRY_JITTER", "", JITTER),
         ("RETRY_JITTER", "half", JITTER),
         ("RETRY_LOG", "", BOOL),
@@ -374,7 +624,7 @@ fn an_unknown_variable_is_an_error_that_does_not_repeat_its_value() {
         answer,
         "environment variable RETRY_MAX_ATTEMPT: there is no such setting; use one of \
          RETRY_MAX_ATTEMPTS, RETRY_BACKOFF_FACTOR, RETRY_INITIAL_DELAY, RETRY_MAX_DELAY, \
-         RETRY_MAX_ELAPSED, RETRY_JITTER, RETRY_LOG"
+         RETRY_MAX_RETRY_AFTER, RETRY_MAX_ELAPSED, RETRY_JITTER, RETRY_LOG"
     );
 }
 
