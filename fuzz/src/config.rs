@@ -63,7 +63,10 @@ pub fn yaml(data: &[u8]) {
 
 const ATTEMPTS: &str = "a whole number from 1 to 1000";
 const FACTOR: &str = "a number from 1 to 100";
-const DURATION: &str = "seconds (1.5) or a duration with units (250ms, 1m 30s), from 0 to 24h";
+const DURATION: &str =
+    "seconds (1.5) or a duration with units (250ms, 1m 30s), above 0 and up to 24h";
+const DEADLINE: &str = "seconds (1.5) or a duration with units (250ms, 1m 30s), above 0 and up to \
+                        24h, or none for no deadline";
 const JITTER: &str = "none, full, equal or decorrelated";
 const BOOL: &str = "true or false";
 
@@ -78,12 +81,13 @@ const fn setting(key: &'static str, variable: &'static str, allowed: &'static st
     Setting { key, variable, allowed }
 }
 
-pub(crate) const SETTINGS: [Setting; 7] = [
+pub(crate) const SETTINGS: [Setting; 8] = [
     setting("max_attempts", "MAX_ATTEMPTS", ATTEMPTS),
     setting("backoff_factor", "BACKOFF_FACTOR", FACTOR),
     setting("initial_delay", "INITIAL_DELAY", DURATION),
     setting("max_delay", "MAX_DELAY", DURATION),
-    setting("max_elapsed", "MAX_ELAPSED", DURATION),
+    setting("max_retry_after", "MAX_RETRY_AFTER", DURATION),
+    setting("max_elapsed", "MAX_ELAPSED", DEADLINE),
     setting("jitter", "JITTER", JITTER),
     setting("log_retries", "LOG", BOOL),
 ];
@@ -102,7 +106,12 @@ fn file<F: Format>(data: &[u8]) {
         Err(_) if value.is_null() => Vec::new(),
         Err(_) => {
             let error = config.expect_err("it is not a table");
-            return assert!(error.contains("expected a table of retry settings"), "{error}");
+            assert!(error.contains("expected a table of retry settings"), "{error}");
+            if let Value::String(text) = value {
+                let shown = cut(&text, |text| format!("{text:?}"));
+                assert!(tells(&error, &format!("string {shown}, expected ")), "{error}");
+            }
+            return;
         }
     };
     if entries.iter().any(|(_, value)| tells_a_number_as_serde_json_does(value)) {
@@ -134,6 +143,28 @@ fn tells(error: &str, part: &str) -> bool {
         char => char.to_string(),
     });
     error.contains(part) || error.contains(&harmless.collect::<String>())
+}
+
+/// A text as messages repeat it: escaped, and of at most 64 characters.
+pub(crate) fn cut(text: &str, escape: impl Fn(&str) -> String) -> String {
+    let shown = |text: &str| {
+        let escaped = escape(text);
+        (escaped.chars().count(), escaped)
+    };
+    // More than that is never shown, however long the text is.
+    let start: String = text.chars().take(65).collect();
+    let (length, whole) = shown(&start);
+    if start.len() == text.len() && length <= 64 {
+        return whole;
+    }
+    let mut start = start;
+    loop {
+        start.pop();
+        let (length, whole) = shown(&start);
+        if length < 64 {
+            return whole + "…";
+        }
+    }
 }
 
 /// JSON has nothing in the place of these numbers.
@@ -192,7 +223,9 @@ fn complaints(entries: &[(String, Value)]) -> Vec<Vec<String>> {
             // Every format has words of its own for that.
             (Err(_), None) => {
                 let known = SETTINGS.iter().map(|setting| setting.key.to_owned());
-                complaints.push(known.chain([key.clone()]).collect());
+                let shown = cut(key, |key| key.escape_debug().to_string());
+                assert!(!shown.chars().any(char::is_control) && shown.chars().count() <= 64);
+                complaints.push(known.chain([shown]).collect());
             }
         }
         if entries[..index].iter().any(|(before, _)| before == key) {
@@ -204,18 +237,26 @@ fn complaints(entries: &[(String, Value)]) -> Vec<Vec<String>> {
 
 /// Within the limits, and in a form that leaves no doubt.
 fn is_surely_allowed(key: &str, value: &Value) -> bool {
-    let is_within =
-        |limits: RangeInclusive<f64>| value.as_f64().is_some_and(|number| limits.contains(&number));
+    let text = value.as_str().map(str::trim);
+    let is_number_within = |limits: RangeInclusive<f64>| {
+        let number = value.as_f64().or_else(|| text?.parse().ok());
+        number.is_some_and(|number| limits.contains(&number))
+    };
+    let is_one_of = |known: &[&str]| text.is_some_and(|text| known.contains(&text));
     value.is_null()
         || match key {
-            "max_attempts" => value.is_u64() && is_within(1.0..=1000.0),
-            "backoff_factor" => is_within(1.0..=100.0),
-            "jitter" => {
-                let known = ["none", "full", "equal", "decorrelated"];
-                value.as_str().is_some_and(|text| known.contains(&text))
+            "max_attempts" => {
+                let is_whole = |text: &str| text.parse::<u32>().is_ok();
+                (value.is_u64() || text.is_some_and(is_whole)) && is_number_within(1.0..=1000.0)
             }
-            "log_retries" => value.is_boolean(),
-            _ => is_within(0.0..=0.0) || is_within(1e-9..=86_400.0),
+            "backoff_factor" => is_number_within(1.0..=100.0),
+            "jitter" => is_one_of(&["none", "full", "equal", "decorrelated"]),
+            "log_retries" => {
+                value.is_boolean()
+                    || is_one_of(&["true", "1", "yes", "on", "false", "0", "no", "off"])
+            }
+            "max_elapsed" if is_one_of(&["none", "None", "NONE"]) => true,
+            _ => is_number_within(1e-9..=86_400.0),
         }
 }
 
@@ -225,7 +266,7 @@ fn shown(value: &Value) -> String {
             Some(number) => number.to_string(),
             None => format!("{:?}", number.as_f64().expect("any number is a float")),
         },
-        Value::String(text) => format!("{text:?}"),
+        Value::String(text) => cut(text, |text| format!("{text:?}")),
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "a table".to_owned(),
         Value::Bool(_) | Value::Null => value.to_string(),
@@ -234,27 +275,40 @@ fn shown(value: &Value) -> String {
 
 /// What was set to this value is this value.
 pub(crate) fn says(config: RetryConfig, key: &str, value: &Value) -> bool {
-    let is_time = |time: Option<Duration>| {
-        let number = || value.as_str()?.trim().parse().ok();
-        match (time, value.as_f64().or_else(number)) {
-            // What is rounded to a nanosecond is not rounded to nothing.
-            (Some(time), Some(seconds)) => {
-                (time.as_secs_f64() - seconds).abs() < 1e-9 && time.is_zero() == (seconds == 0.0)
-            }
-            (time, _) => time.is_some() == value.is_string(),
+    let text = value.as_str().map(str::trim);
+    let number = value.as_f64().or_else(|| text?.parse().ok());
+    let is_time = |time: Option<Duration>| match (time, number) {
+        // What is rounded to a nanosecond is not rounded to nothing.
+        (Some(time), Some(seconds)) => {
+            (time.as_secs_f64() - seconds).abs() < 1e-9 && !time.is_zero()
         }
+        (time, _) => time.is_some() == value.is_string(),
     };
+    let is_none = text.is_some_and(|text| text.eq_ignore_ascii_case("none"));
     match key {
-        "max_attempts" => config.max_attempts.map(u64::from) == value.as_u64(),
-        "backoff_factor" => config.backoff_factor == value.as_f64(),
+        "max_attempts" => {
+            let number = value.as_u64().or_else(|| text?.parse().ok());
+            config.max_attempts.map(u64::from) == number
+        }
+        "backoff_factor" => config.backoff_factor == number,
         "initial_delay" => is_time(config.initial_delay),
         "max_delay" => is_time(config.max_delay),
-        "max_elapsed" => is_time(config.max_elapsed),
-        "jitter" => match (entries(config).get(key), value) {
-            (Some(Value::String(jitter)), Value::String(text)) => jitter.eq_ignore_ascii_case(text),
-            (jitter, value) => jitter.is_none() && value.is_null(),
+        "max_retry_after" => is_time(config.max_retry_after),
+        "max_elapsed" => {
+            (config.max_elapsed == Some(Duration::MAX)) == is_none && is_time(config.max_elapsed)
+        }
+        "jitter" => match (entries(config).get(key), text) {
+            (Some(Value::String(jitter)), Some(text)) => jitter.eq_ignore_ascii_case(text),
+            (jitter, _) => jitter.is_none() && value.is_null(),
         },
-        "log_retries" => config.log_retries == value.as_bool(),
+        "log_retries" => {
+            let word = || match &*text?.to_ascii_lowercase() {
+                "true" | "1" | "yes" | "on" => Some(true),
+                "false" | "0" | "no" | "off" => Some(false),
+                _ => None,
+            };
+            config.log_retries == value.as_bool().or_else(word)
+        }
         _ => false,
     }
 }
@@ -275,8 +329,9 @@ fn is_within_limits(config: RetryConfig) {
 
     assert!(config.max_attempts.is_none_or(|attempts| (1..=1000).contains(&attempts)));
     assert!(config.backoff_factor.is_none_or(|factor| (1.0..=100.0).contains(&factor)));
-    for delay in [config.initial_delay, config.max_delay, config.max_elapsed] {
-        assert!(delay.is_none_or(|delay| delay <= DAY), "{delay:?}");
+    let deadline = config.max_elapsed.filter(|deadline| *deadline != Duration::MAX);
+    for time in [config.initial_delay, config.max_delay, config.max_retry_after, deadline] {
+        assert!(time.is_none_or(|time| !time.is_zero() && time <= DAY), "{time:?}");
     }
 }
 
@@ -291,6 +346,7 @@ fn makes_a_policy(config: RetryConfig) {
                 backoff_factor: Some(policy.factor()),
                 initial_delay: Some(policy.initial_delay()),
                 max_delay: Some(policy.max_delay()),
+                max_retry_after: Some(policy.max_retry_after()),
                 max_elapsed: policy.max_elapsed(),
                 jitter: Some(policy.jitter()),
                 log_retries: Some(policy.logging()),
@@ -300,11 +356,13 @@ fn makes_a_policy(config: RetryConfig) {
                 backoff_factor: config.backoff_factor.or(Some(default.factor())),
                 initial_delay: config.initial_delay.or(Some(default.initial_delay())),
                 max_delay: Some(max_delay),
-                max_elapsed: config.max_elapsed,
+                max_retry_after: config.max_retry_after.or(Some(max_delay)),
+                max_elapsed: config.max_elapsed.filter(|deadline| *deadline != Duration::MAX),
                 jitter: config.jitter.or(Some(default.jitter())),
                 log_retries: config.log_retries.or(Some(default.logging())),
             };
             assert_eq!(set, expected);
+            replaces_a_deadline(config);
         }
         Err(error) => {
             assert_eq!(error.key(), "initial_delay");
@@ -315,12 +373,38 @@ fn makes_a_policy(config: RetryConfig) {
     }
 }
 
+/// `none` removes the deadline of a policy, unless its attempts are unlimited.
+fn replaces_a_deadline(config: RetryConfig) {
+    const OURS: RetryPolicy = RetryPolicy::new()
+        .with_max_delay(Duration::from_hours(24))
+        .with_max_elapsed(Duration::from_secs(77));
+    let expected = match config.max_elapsed {
+        None => OURS.max_elapsed(),
+        Some(Duration::MAX) => None,
+        deadline => deadline,
+    };
+    let policy = config.apply_to(OURS).expect("it makes a policy of its own");
+    assert_eq!(policy.max_elapsed(), expected);
+    let is_none = config.max_elapsed == Some(Duration::MAX);
+    match config.apply_to(OURS.with_max_attempts(u32::MAX)) {
+        Ok(policy) => {
+            assert!(config.max_attempts.is_some() || !is_none);
+            assert_eq!(policy.max_elapsed(), expected);
+        }
+        Err(error) => {
+            assert!(config.max_attempts.is_none() && is_none, "{error}");
+            assert_eq!((error.key(), error.value()), ("max_elapsed", Some("none")));
+        }
+    }
+}
+
 /// A configuration in which everything is set, and nothing to its default.
 const FULL: RetryConfig = RetryConfig {
     max_attempts: Some(7),
     backoff_factor: Some(1.5),
     initial_delay: Some(Duration::from_millis(250)),
     max_delay: Some(Duration::from_secs(90)),
+    max_retry_after: Some(Duration::from_mins(2)),
     max_elapsed: Some(Duration::from_hours(1)),
     jitter: Some(Jitter::Equal),
     log_retries: Some(false),

@@ -7,7 +7,7 @@ use std::ptr;
 use retry_ext::RetryConfig;
 use serde_json::{Map, Value};
 
-use crate::config::{SETTINGS, Setting, entries, holds, says};
+use crate::config::{SETTINGS, Setting, cut, entries, holds, says};
 
 type Variables<'a> = BTreeMap<&'a [u8], &'a [u8]>;
 
@@ -53,7 +53,11 @@ pub fn environment(data: &[u8]) {
             assert!(wrong.contains(&error.to_string()), "none of {wrong:?} is: {error}");
             let value = error.value().map(|value| format!(": `{value}` is not allowed; use "));
             let value = value.as_deref().unwrap_or(": there is no such setting; use ");
-            let (key, allowed) = (error.key().escape_debug(), error.allowed());
+            let (key, allowed) = (error.key(), error.allowed());
+            for shown in [key, error.value().unwrap_or_default()] {
+                assert!(shown.chars().count() <= 64, "{shown}");
+                assert!(!shown.chars().any(char::is_control), "{shown}");
+            }
             assert_eq!(error.to_string(), format!("environment variable {key}{value}{allowed}"));
         }
     }
@@ -66,31 +70,26 @@ fn variable(part: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// What means the same in a file as this text in the environment, if that allows it.
 fn as_in_a_file(setting: &Setting, text: &[u8]) -> Option<Value> {
-    let text = str::from_utf8(text).ok()?.trim();
-    let value: Value = match setting.key {
-        "max_attempts" => text.parse::<u32>().ok()?.into(),
-        "backoff_factor" => text.parse::<f64>().ok().filter(|factor| factor.is_finite())?.into(),
-        "log_retries" => match &*text.to_ascii_lowercase() {
-            "true" | "1" | "yes" | "on" => true.into(),
-            "false" | "0" | "no" | "off" => false.into(),
-            _ => return None,
-        },
-        _ => text.into(),
-    };
+    let value: Value = str::from_utf8(text).ok()?.into();
     let alone = Map::from_iter([(setting.key.to_owned(), value.clone())]);
     serde_json::from_value::<RetryConfig>(alone.into()).ok().map(|_| value)
 }
 
 fn not_allowed(name: &str, value: &[u8], setting: &Setting) -> String {
     let shown = String::from_utf8_lossy(value);
-    let (name, shown, allowed) = (name.escape_debug(), shown.escape_debug(), setting.allowed);
+    let (name, shown, allowed) = (escaped(name), escaped(&shown), setting.allowed);
     format!("environment variable {name}: `{shown}` is not allowed; use {allowed}")
 }
 
 fn unknown(name: &str, prefix: &str) -> String {
+    let prefix = prefix.escape_debug();
     let known = SETTINGS.map(|setting| format!("{prefix}{}", setting.variable)).join(", ");
-    let name = name.escape_debug();
+    let name = escaped(name);
     format!("environment variable {name}: there is no such setting; use one of {known}")
+}
+
+fn escaped(text: &str) -> String {
+    cut(text, |text| text.escape_debug().to_string())
 }
 
 fn reads_the_same_when_exported(config: RetryConfig) {
