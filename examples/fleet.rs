@@ -1,7 +1,8 @@
 //! `cargo run --release --example fleet` (about a minute; `-- --quick` takes seconds)
 //!
 //! What retries do to a service that slows down under load, and what a budget changes: a simulation
-//! with this crate's own delays, decisions and budgets. Prints tables and draws plots.
+//! with this crate's own delays, decisions and budgets. Prints tables and draws plots. Fails if a
+//! claim of the last table does not hold.
 //!
 //! Options: `--quick` for fewer runs, `--seeds N` for N runs of each kind.
 
@@ -13,8 +14,12 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use retry_ext::{Backoff, Jitter, RetryBudget, RetryPolicy};
 
+#[path = "fleet_support/closed_loop.rs"]
+mod closed_loop;
 #[path = "fleet_support/contention.rs"]
 mod contention;
+#[path = "fleet_support/crowd.rs"]
+mod crowd;
 #[path = "fleet_support/events.rs"]
 mod events;
 #[path = "fleet_support/plots.rs"]
@@ -24,6 +29,7 @@ mod runs;
 #[path = "fleet_support/service.rs"]
 mod service;
 
+use closed_loop::StartOver;
 use contention::Outcome;
 use plots::{Lines, Picture};
 use runs::Runs;
@@ -40,6 +46,12 @@ const JITTERS: [(&str, Jitter); 4] = [
 
 /// Three attempts, 1 s, ×2, at most 60 s: the defaults.
 const POLICY: RetryPolicy = RetryPolicy::new().with_logging(false);
+
+const LOOPS: [(&str, bool, StartOver); 3] = [
+    ("no budget, starts over at once", false, StartOver::AtOnce),
+    ("budget, starts over at once: a spin", true, StartOver::AtOnce),
+    ("budget, pauses for next_delay", true, StartOver::AfterNextDelay),
+];
 
 const LEGEND: &str = "\
 recovered: of the runs, those with ten consecutive seconds in which 90 % of the requests that arrive
@@ -87,9 +99,11 @@ impl Options {
     }
 
     /// How many runs all experiments are together: two shapes of load, two kinds of failure with
-    /// and without a budget, and the contention.
+    /// and without a budget, three kinds of worker with three policies, two crowds, and the
+    /// contention.
     fn runs(&self) -> u64 {
-        let kinds = 2 * strategies().len() + 4 + self.contenders().count() * JITTERS.len();
+        let contention = self.contenders().count() * JITTERS.len();
+        let kinds = 2 * strategies().len() + 4 + 3 * LOOPS.len() + 2 + contention;
         kinds as u64 * u64::from(self.seeds)
     }
 }
@@ -119,6 +133,8 @@ struct Laboratory {
     budgets: Vec<&'static RetryBudget>,
     bar: ProgressBar,
     claims: Vec<String>,
+    /// Of the claims, those that do not hold.
+    refuted: usize,
 }
 
 impl Laboratory {
@@ -128,7 +144,7 @@ impl Laboratory {
         if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}") {
             bar.set_style(style);
         }
-        Self { options, budgets, bar, claims: Vec::new() }
+        Self { options, budgets, bar, claims: Vec::new(), refuted: 0 }
     }
 
     fn say(&self, line: &str) {
@@ -136,6 +152,7 @@ impl Laboratory {
     }
 
     fn claim(&mut self, what: &str, claimed: &str, measured: &str, holds: bool) {
+        self.refuted += usize::from(!holds);
         let verdict = if holds { "holds" } else { "DOES NOT HOLD" };
         self.claims.push(format!("{what:48}{claimed:>16}{measured:>16}  {verdict}"));
     }
@@ -242,6 +259,81 @@ impl Laboratory {
         self.claim(rows[2], ">= 0.998", &show(success[0]), success[0] >= 0.998);
     }
 
+    /// Workers that start over when a retry gave up or was refused, in a full outage.
+    async fn closed_loop(&mut self) {
+        let policies = [
+            ("3 attempts", POLICY),
+            ("full jitter", POLICY.with_jitter(Jitter::Full)),
+            ("8 attempts", POLICY.with_max_attempts(8)),
+        ];
+        let title =
+            format!("{} workers, outage of {:?}: calls", closed_loop::WORKERS, closed_loop::OUTAGE);
+        let names = policies.map(|(name, _)| format!("{name:>16}")).concat();
+        self.say(&format!("{title:44}{names}"));
+        let mut measured = Vec::new();
+        for (name, with_budget, start_over) in LOOPS {
+            self.bar.set_message(format!("workers, {name}"));
+            let budget = with_budget.then_some(self.budgets[0]);
+            let mut means = Vec::new();
+            for (_, policy) in policies {
+                let mut sum = 0.0;
+                for seed in 0..self.options.seeds {
+                    sum += f64::from(closed_loop::calls(policy, budget, start_over, seed).await);
+                    self.bar.inc(1);
+                }
+                means.push(sum / f64::from(self.options.seeds));
+            }
+            let figures: String = means.iter().map(|mean| format!("{mean:>16.0}")).collect();
+            self.say(&format!("{name:44}{figures}"));
+            measured.push(means);
+        }
+        self.say(&format!(
+            "each call takes {:?}, a refused connection too: that bounds the spin\n",
+            closed_loop::CALL
+        ));
+        let ([without, spin, pause], show) =
+            ([&measured[0], &measured[1], &measured[2]], |figure: f64| format!("{figure:.0}"));
+        let claimed = format!(">= 50 x {:.0}", without[0]);
+        let spins = spin[0] >= 50.0 * without[0];
+        self.claim("workers, budget, start over at once: calls", &claimed, &show(spin[0]), spins);
+        let claimed = format!("<= {:.0}", without[0]);
+        let what = "workers, budget, pause for next_delay: calls";
+        self.claim(what, &claimed, &show(pause[0]), pause[0] <= without[0]);
+        let claimed = format!("{:.0} ± 5 %", without[1]);
+        let what = "the same with full jitter";
+        self.claim(what, &claimed, &show(pause[1]), is_near(pause[1], without[1], 0.05));
+    }
+
+    /// Clients that are told the same `Retry-After`.
+    fn crowd(&mut self) {
+        let backoff = Backoff::exponential()
+            .with_initial_delay(Duration::from_millis(10))
+            .with_jitter(Jitter::Full);
+        let title =
+            format!("{} clients, Retry-After: {}", crowd::CLIENTS, crowd::RETRY_AFTER.as_secs());
+        self.say(&format!("{title:44}{:>16}{:>21}", "fullest 10 ms", "back after"));
+        let mut measured = Vec::new();
+        for (name, max_delay) in
+            [("full jitter", backoff.max_delay()), ("the cap is the hint", crowd::RETRY_AFTER)]
+        {
+            let policy = POLICY.with_backoff(backoff.with_max_delay(max_delay));
+            let crowds: Vec<_> =
+                (0..self.options.seeds).map(|seed| crowd::comes_back(policy, seed)).collect();
+            self.bar.inc(self.options.seeds.into());
+            let fullest = crowds.iter().map(|crowd| crowd.fullest).max().unwrap_or(0);
+            let first = crowds.iter().map(|crowd| crowd.first).min().unwrap_or_default();
+            let last = crowds.iter().map(|crowd| crowd.last).max().unwrap_or_default();
+            let back = format!("{:.3} to {:.3} s", first.as_secs_f64(), last.as_secs_f64());
+            self.say(&format!("{name:44}{fullest:>10} calls{back:>21}"));
+            measured.push(fullest);
+        }
+        self.say("");
+        let what = "crowd after one Retry-After: fullest 10 ms";
+        self.claim(what, "<= 30", &measured[0].to_string(), measured[0] <= 30);
+        let all = measured[1] == crowd::CLIENTS;
+        self.claim("the same, the cap is the hint", "all 1000", &measured[1].to_string(), all);
+    }
+
     /// Many clients that write one row.
     fn contention(&mut self) -> Result<(), Box<dyn Error>> {
         let names = JITTERS.map(|(name, _)| format!("{name:>21}")).concat();
@@ -311,6 +403,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     laboratory.overload("spike", Load::Spike).await?;
     laboratory.overload("ramp", Load::Ramp).await?;
     laboratory.hundred_processes().await;
+    laboratory.closed_loop().await;
+    laboratory.crowd();
     laboratory.contention()?;
     laboratory.bar.finish_and_clear();
     println!("{:48}{:>16}{:>16}", "claims", "claimed", "measured");
@@ -318,5 +412,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("{claim}");
     }
     println!("\nplots in {FOLDER}, after {:.0?}", started.elapsed());
-    Ok(())
+    match laboratory.refuted {
+        0 => Ok(()),
+        refuted => Err(format!("claims that do not hold: {refuted}").into()),
+    }
 }
