@@ -283,8 +283,8 @@ impl Laboratory {
                 }
                 means.push(sum / f64::from(self.options.seeds));
             }
-            let figures: String = means.iter().map(|mean| format!("{mean:>16.0}")).collect();
-            self.say(&format!("{name:44}{figures}"));
+            let figures: Vec<_> = means.iter().map(|mean| format!("{mean:>16.0}")).collect();
+            self.say(&format!("{name:44}{}", figures.concat()));
             measured.push(means);
         }
         self.say(&format!(

@@ -42,7 +42,7 @@ use crate::nanos::nanos;
 /// ```
 ///
 /// A retry is charged when it is scheduled, before its wait, so that a crowd that waits cannot all
-/// come back on one deposit. What is refused ends with the last real error and
+/// come back on one deposit. A refused operation ends with the last real error and
 /// [`StopReason::BudgetExhausted`](crate::StopReason::BudgetExhausted).
 ///
 /// The window moves in slices of at most a sixteenth: a success, and a retry, counts for 7/8 to the whole
@@ -52,6 +52,50 @@ use crate::nanos::nanos;
 /// A loop tells of its success by [`RetryContext::succeeded`](crate::RetryContext::succeeded); without it
 /// nothing is deposited. Where tests pause tokio's clock, give each test a budget of its own: a clock
 /// that runs ahead takes what it touches with it.
+///
+/// # Pause after a refusal
+///
+/// A refusal returns at once, without any wait. A loop that starts over must therefore pause for
+/// [`RetryError::next_delay`](crate::RetryError::next_delay). Without the pause it calls the service as fast as
+/// the service fails, which is far more often than without a budget:
+///
+/// ```
+/// use retry_ext::{IsTransient, RetryBudget, RetryExt, RetryPolicy};
+/// use std::collections::VecDeque;
+/// use std::thread::sleep;
+///
+/// static BUDGET: RetryBudget = RetryBudget::new();
+/// static POLICY: RetryPolicy = RetryPolicy::new().with_budget(&BUDGET);
+///
+/// # let mut calls = 0;
+/// # let mut deliver = |_job: &str| {
+/// #     calls += 1;
+/// #     if calls < 5 { Err(std::io::Error::from(std::io::ErrorKind::TimedOut)) } else { Ok(()) }
+/// # };
+/// # let mut pauses = Vec::new();
+/// # let mut sleep = |delay: std::time::Duration| pauses.push(delay.as_secs());
+/// let mut jobs = VecDeque::from(["letter"]);
+/// while let Some(job) = jobs.pop_front() {
+///     let deliver = || deliver(job);
+/// #   let deliver = deliver.sleep_with(|_| ());
+///     let Err(error) = deliver.retry_with(POLICY) else { continue };
+///     if error.error().is_transient() {
+///         jobs.push_back(job);
+///     }
+///     if let Some(delay) = error.next_delay() {
+///         sleep(delay); // refused: the loop must not start over at once
+///     }
+/// }
+/// # // Three attempts on the two free retries; one refused; and the success.
+/// # assert_eq!((calls, pauses), (5, vec![1]));
+/// ```
+///
+/// Iterators of `Result`s [pause by themselves](crate::RetryIteratorExt) at the start of the following `next`.
+///
+/// The pause does not grow, because each start is a first attempt: while the budget is spent, the loop makes
+/// about one call per [`initial_delay`](crate::RetryPolicy::initial_delay). With three attempts and the default
+/// delays, that is the rate of the same loop without a budget. A loop with more attempts should pause for
+/// longer.
 pub struct RetryBudget {
     ledger: Ledger<AtomicU64, SLICES>,
     /// In millionths.
