@@ -25,6 +25,7 @@ use crate::nanos::{CoarseNanos, LONGEST, below_a_second, nanos};
 /// | [`exponential()`](Self::exponential) | 1 s | 2 | 0 | 1, 2, 4, 8, 16, 32, 60, 60 s … |
 /// | [`linear()`](Self::linear) | 1 s | 1 | 1 s | 1, 2, 3, 4 … 59, 60, 60 s … |
 /// | [`constant(d)`](Self::constant) | `d` | 1 | 0 | `d`, `d`, `d` … |
+/// | [`schedule(&[d₁, d₂, d₃])`](Self::schedule) | | | | `d₁`, `d₂`, `d₃`, `d₃` … |
 /// | [`custom(f)`](Self::custom) | | | | `f(1)`, `f(2)`, `f(3)` … |
 ///
 /// All are capped by [`max_delay`](Self::max_delay), 60 s unless set otherwise, and have no
@@ -87,7 +88,7 @@ impl Backoff {
             growth: Growth::Whole,
             jitter: Jitter::None,
             seed: None,
-            otherwise: None,
+            other_jitter: None,
         };
         Self {
             initial_delay: Duration::from_secs(1),
@@ -124,7 +125,7 @@ impl Backoff {
         Self { initial_delay: delay, factor: 1.0, ..Self::exponential() }.capped_above(delay)
     }
 
-    /// Raises the cap to a delay that was asked for by its number.
+    /// Raises the cap to `delay` if the delay is longer.
     const fn capped_above(self, delay: Duration) -> Self {
         let raised = nanos(delay) > nanos(self.curve.max_delay);
         self.with_max_delay(if raised { delay } else { self.curve.max_delay })
@@ -154,8 +155,46 @@ impl Backoff {
     /// ```
     pub const fn custom(delay: fn(u32) -> Duration) -> Self {
         let mut backoff = Self::exponential();
-        backoff.curve.growth = Growth::Custom(delay, Curve::custom);
+        backoff.curve.growth = Growth::Computed(Source::Custom(delay), Curve::custom);
         backoff.consistent()
+    }
+
+    /// A list of delays, of which the last repeats. A delay above 60 s raises [`max_delay`](Self::max_delay), so that it
+    /// is kept.
+    ///
+    /// Cap and jitter apply as usual; the initial delay, factor and increment are ignored.
+    /// [Decorrelated](Jitter::Decorrelated) jitter, which follows its own draws, uses the first delay alone.
+    ///
+    /// # Panics
+    ///
+    /// If `delays` is empty. In a constant that is a compile error.
+    ///
+    /// ```
+    /// # use retry_ext::Backoff;
+    /// # use std::time::Duration;
+    /// const WEBHOOK: Backoff = Backoff::schedule(&[
+    ///     Duration::from_secs(5),
+    ///     Duration::from_secs(5 * 60),
+    ///     Duration::from_secs(30 * 60),
+    /// ]);
+    ///
+    /// let seconds: Vec<u64> = WEBHOOK.iter().take(5).map(|delay| delay.as_secs()).collect();
+    /// assert_eq!(seconds, [5, 300, 1800, 1800, 1800]);
+    /// ```
+    #[track_caller]
+    pub const fn schedule(delays: &'static [Duration]) -> Self {
+        assert!(!delays.is_empty(), "a backoff schedule must have at least one delay");
+        let mut longest = delays[0];
+        let mut rest = delays;
+        while let [delay, following @ ..] = rest {
+            if nanos(*delay) > nanos(longest) {
+                longest = *delay;
+            }
+            rest = following;
+        }
+        let mut backoff = Self::exponential();
+        backoff.curve.growth = Growth::Computed(Source::Schedule(delays), Curve::scheduled);
+        backoff.capped_above(longest)
     }
 
     /// Sets the delay before the first retry. One above the cap is capped; a
@@ -208,9 +247,9 @@ impl Backoff {
         Self { increment, ..self }.consistent()
     }
 
-    /// Sets the cap. No delay is ever above it: not the first, not one drawn by jitter, not one of a
-    /// [`custom`](Self::custom) backoff, and not one that a server asks for: a
-    /// [`retry_after`](crate::IsTransient::retry_after) above the cap stops the retry.
+    /// Sets the cap. No computed delay is ever above it: not the first, not one drawn by jitter, not one of a
+    /// [`custom`](Self::custom) backoff. It also bounds a server's hint, unless the policy sets
+    /// [`max_retry_after`](crate::RetryPolicy::with_max_retry_after).
     ///
     /// ```
     /// # use retry_ext::Backoff;
@@ -234,9 +273,9 @@ impl Backoff {
     /// ```
     pub const fn with_jitter(mut self, jitter: Jitter) -> Self {
         self.curve.jitter = jitter;
-        self.curve.otherwise = match jitter {
+        self.curve.other_jitter = match jitter {
             Jitter::None | Jitter::Full => None,
-            Jitter::Equal | Jitter::Decorrelated => Some(Curve::wait_otherwise),
+            Jitter::Equal | Jitter::Decorrelated => Some(Curve::wait_with_other_jitter),
         };
         self
     }
@@ -413,9 +452,9 @@ impl Backoff {
         let (first, increment, cap) =
             (nanos(self.initial_delay), nanos(self.increment), nanos(max_delay));
         let (growth, factor) = match (self.curve.growth, whole(self.factor)) {
-            (custom @ Growth::Custom(..), _) => (custom, 0),
+            (own @ Growth::Computed(Source::Custom(_) | Source::Schedule(_), _), _) => (own, 0),
             (_, Some(factor)) => (Growth::Whole, factor),
-            (_, None) => (Growth::Fractional(self.factor, Curve::fractional), 0),
+            (_, None) => (Growth::Computed(Source::Factor(self.factor), Curve::fractional), 0),
         };
         let bound = match growth {
             Growth::Whole if increment <= cap => lesser((cap - increment) / factor + 1, LONGEST),
@@ -431,16 +470,19 @@ impl Backoff {
 impl fmt::Debug for Backoff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { initial_delay, factor, increment, curve } = self;
-        let custom = match curve.growth {
-            Growth::Custom(delay, _) => Some(delay),
-            Growth::Whole | Growth::Fractional(..) => None,
-        };
+        let (mut custom, mut schedule) = (None, None);
+        match curve.growth {
+            Growth::Computed(Source::Custom(delay), _) => custom = Some(delay),
+            Growth::Computed(Source::Schedule(delays), _) => schedule = Some(delays),
+            Growth::Whole | Growth::Computed(Source::Factor(_), _) => {}
+        }
         f.debug_struct("Backoff")
             .field("initial_delay", initial_delay)
             .field("factor", factor)
             .field("increment", increment)
             .field("max_delay", &curve.max_delay)
             .field("custom", &custom)
+            .field("schedule", &schedule)
             .field("seed", &curve.seed)
             .field("jitter", &curve.jitter)
             .finish()
@@ -558,20 +600,28 @@ struct Curve {
     jitter: Jitter,
     seed: Option<u64>,
     /// Draws the waits of the jitters that are not drawn in line.
-    otherwise: Option<Otherwise>,
+    other_jitter: Option<OtherJitter>,
 }
 
 // Behind pointers, which the setters of a backoff set, so that a program contains only the code that it uses.
-type Otherwise = fn(&Curve, u32, BackoffState, CoarseNanos) -> (u64, BackoffState, CoarseNanos);
+type OtherJitter = fn(&Curve, u32, BackoffState, CoarseNanos) -> (u64, BackoffState, CoarseNanos);
 type Nominal = fn(&Curve, u32) -> u64;
+
+/// The source of computed delays.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    /// A fractional factor. Computed from the number of the retry, rounding does not add up.
+    Factor(f64),
+    Custom(fn(u32) -> Duration),
+    Schedule(&'static [Duration]),
+}
 
 #[derive(Clone, Copy, Debug)]
 enum Growth {
     /// By a whole factor. Exact: one delay follows from the one before.
     Whole,
-    /// Each delay is computed from its number, so that rounding does not add up.
-    Fractional(f64, Nominal),
-    Custom(fn(u32) -> Duration, Nominal),
+    /// Each delay is computed from its number.
+    Computed(Source, Nominal),
 }
 
 impl Curve {
@@ -582,9 +632,9 @@ impl Curve {
         if self.jitter == Jitter::Full {
             let range = Range { low: 0, high: self.advance(retry, state) };
             range.draw(state.jitter.next(retry, &self.seed))
-        } else if let Some(otherwise) = self.otherwise {
+        } else if let Some(other_jitter) = self.other_jitter {
             let wait;
-            (wait, *state, *previous) = otherwise(self, retry, *state, *previous);
+            (wait, *state, *previous) = other_jitter(self, retry, *state, *previous);
             wait
         } else {
             self.advance(retry, state)
@@ -592,7 +642,7 @@ impl Curve {
     }
 
     /// All by value, so that an in-line caller keeps it in registers.
-    fn wait_otherwise(
+    fn wait_with_other_jitter(
         &self,
         retry: u32,
         mut state: BackoffState,
@@ -607,7 +657,9 @@ impl Curve {
     fn range(&self, retry: u32, state: &mut BackoffState, previous: CoarseNanos) -> Range {
         if self.jitter == Jitter::Decorrelated {
             let first = match self.growth {
-                Growth::Custom(_, nominal) => nominal(self, 1),
+                Growth::Computed(Source::Custom(_) | Source::Schedule(_), nominal) => {
+                    nominal(self, 1)
+                }
                 _ => self.first,
             };
             return Range::decorrelated(first, previous.get().unwrap_or(first), self.cap);
@@ -643,9 +695,7 @@ impl Curve {
         let next = match (self.following(state.next), self.growth) {
             (Some(next), _) => next,
             (None, Growth::Whole) => self.cap,
-            (None, Growth::Fractional(_, nominal) | Growth::Custom(_, nominal)) => {
-                return nominal(self, retry);
-            }
+            (None, Growth::Computed(_, nominal)) => return nominal(self, retry),
         };
         mem::replace(&mut state.next, next)
     }
@@ -661,12 +711,20 @@ impl Curve {
     fn nominal(&self, retry: u32) -> u64 {
         match self.growth {
             Growth::Whole => self.after_steps(retry - 1),
-            Growth::Fractional(_, nominal) | Growth::Custom(_, nominal) => nominal(self, retry),
+            Growth::Computed(_, nominal) => nominal(self, retry),
         }
     }
 
+    fn scheduled(&self, retry: u32) -> u64 {
+        let Growth::Computed(Source::Schedule([delays @ .., last]), _) = self.growth else {
+            return self.first;
+        };
+        let place = usize::try_from(retry - 1).unwrap_or(usize::MAX);
+        nanos(*delays.get(place).unwrap_or(last)).min(self.cap)
+    }
+
     fn custom(&self, retry: u32) -> u64 {
-        let Growth::Custom(delay, _) = self.growth else { return self.first };
+        let Growth::Computed(Source::Custom(delay), _) = self.growth else { return self.first };
         nanos(delay(retry)).min(self.cap)
     }
 
@@ -693,7 +751,7 @@ impl Curve {
         reason = "positive, and `as` saturates"
     )]
     fn fractional(&self, retry: u32) -> u64 {
-        let (Growth::Fractional(factor, _), 2..) = (self.growth, retry) else {
+        let (Growth::Computed(Source::Factor(factor), _), 2..) = (self.growth, retry) else {
             return self.first; // which `f64` may not hold
         };
         let mut steps = retry - 1;

@@ -62,7 +62,6 @@ use crate::nanos::nanos;
 /// ```
 /// use retry_ext::{IsTransient, RetryBudget, RetryExt, RetryPolicy};
 /// use std::collections::VecDeque;
-/// use std::thread::sleep;
 ///
 /// static BUDGET: RetryBudget = RetryBudget::new();
 /// static POLICY: RetryPolicy = RetryPolicy::new().with_budget(&BUDGET);
@@ -73,7 +72,7 @@ use crate::nanos::nanos;
 /// #     if calls < 5 { Err(std::io::Error::from(std::io::ErrorKind::TimedOut)) } else { Ok(()) }
 /// # };
 /// # let mut pauses = Vec::new();
-/// # let mut sleep = |delay: std::time::Duration| pauses.push(delay.as_secs());
+/// # let mut sleep = |delay: std::time::Duration| pauses.push(delay.as_secs()); // std::thread::sleep
 /// let mut jobs = VecDeque::from(["letter"]);
 /// while let Some(job) = jobs.pop_front() {
 ///     let deliver = || deliver(job);
@@ -210,6 +209,20 @@ impl RetryBudget {
     pub fn available(&self) -> u32 {
         let left = self.ledger.available(self.now(), |deposits| self.allowed(deposits));
         u32::try_from(left).unwrap_or(u32::MAX)
+    }
+
+    /// Withdraws one retry, for an extra call that is not a retry but shares the budget, such as a hedged request. Returns
+    /// whether the call may be made. If it may, the budget is charged.
+    ///
+    /// ```
+    /// # use retry_ext::RetryBudget;
+    /// static BUDGET: RetryBudget = RetryBudget::new().with_min_retries(1);
+    /// assert!(BUDGET.try_withdraw());
+    /// assert!(!BUDGET.try_withdraw()); // nothing has succeeded since
+    /// ```
+    #[must_use = "a call may be made only if this is true"]
+    pub fn try_withdraw(&self) -> bool {
+        self.withdraw()
     }
 
     /// An operation has succeeded.

@@ -60,23 +60,23 @@ impl Tick {
 mod tests {
     use super::*;
 
-    fn moment(instant: Instant) -> Tick {
+    fn tick(instant: Instant) -> Tick {
         Tick::of(ticks_at(instant))
     }
 
     #[test]
-    fn moments_are_told_apart_on_both_sides_of_the_origin() {
-        let origin = moment(Instant::now());
+    fn ticks_are_ordered_on_both_sides_of_the_origin() {
+        let origin = tick(Instant::now());
         let now = Instant::now();
         let hour = Duration::from_secs(3_600);
-        let later = moment(now + hour);
-        assert_eq!(later.since(moment(now)), hour);
-        assert_eq!(moment(now).since(later), Duration::ZERO);
+        let later = tick(now + hour);
+        assert_eq!(later.since(tick(now)), hour);
+        assert_eq!(tick(now).since(later), Duration::ZERO);
         assert!(later.0 > origin.0);
         // Not every system can tell a time before it was started.
         if let Some(earlier) = now.checked_sub(Duration::from_secs(1)) {
-            let earlier = moment(earlier);
-            assert_eq!(moment(now).since(earlier), Duration::from_secs(1));
+            let earlier = tick(earlier);
+            assert_eq!(tick(now).since(earlier), Duration::from_secs(1));
             assert_eq!(later.since(earlier), hour + Duration::from_secs(1));
             assert_eq!(later.0.get() - earlier.0.get(), 3_601_000_000_000);
         }
@@ -87,17 +87,17 @@ mod tests {
         const DAY: Duration = Duration::from_secs(24 * 3_600);
 
         let origin = Instant::now();
-        let first = moment(origin);
+        let first = tick(origin);
         // Not every system can tell a time before it was started.
         if let Some(earlier) = origin.checked_sub(29 * DAY) {
-            assert_eq!(first.since(moment(earlier)), 29 * DAY);
+            assert_eq!(first.since(tick(earlier)), 29 * DAY);
         }
     }
 
     #[test]
-    fn a_moment_centuries_away_saturates() {
+    fn a_tick_centuries_away_saturates() {
         let far = Instant::now().checked_add(Duration::from_secs(400 * 365 * 24 * 3_600));
-        if let Some(far) = far.map(moment) {
+        if let Some(far) = far.map(tick) {
             assert!(far.since(Tick::now()) > Duration::from_secs(290 * 365 * 24 * 3_600));
             assert_eq!(Tick::now().since(far), Duration::ZERO);
         }

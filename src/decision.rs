@@ -2,12 +2,13 @@
 //!
 //! One failed call takes this way through the crate:
 //!
-//! 1. A driver passes the error to [`Decision::failed`].
-//! 2. The classifier, the number of attempts, the hint, the deadline and the budget may refuse a retry.
-//! 3. [`Backoff::wait`](crate::Backoff) and its jitter compute the delay.
-//! 4. The retry is booked. Then the observer and the log are notified.
-//! 5. The driver calls the hook and the sleeper with the [`Wait`].
-//! 6. A wait that ends early goes back by [`Decision::woken`] or [`Decision::cancelled`].
+//! 1. The driver passes the error to [`Decision::failed`], which calls `decide`.
+//! 2. `decide` calls the classifier, compares the attempt with `max_attempts`, and checks the hint.
+//! 3. `Backoff::wait`, or `hinted_wait` after a hint, computes the delay; `Range::draw` adds jitter.
+//! 4. `Limits::check` compares the delay with the deadline, then withdraws from the budget.
+//! 5. `failed` books the attempt and the wait, calls `Report::retry`, and returns a [`Wait`].
+//! 6. The driver calls the retry hook and the sleeper. An early end goes to [`Decision::woken`] or
+//!    [`Decision::cancelled`].
 
 use std::any::type_name;
 use std::time::Duration;
@@ -120,7 +121,8 @@ impl Decision {
         }
     }
 
-    /// Returns the wait in nanoseconds. The order of the tests is the order of the reasons.
+    /// Returns the wait in nanoseconds. Checks the reasons in the order of [`StopReason`]; the deadline and the budget are
+    /// checked in [`Limits`].
     #[expect(
         clippy::inline_always,
         reason = "one decision in all drivers: a call would cost as much again"
@@ -170,7 +172,7 @@ impl Decision {
         Ok(Granted { nanos, state, previous, start })
     }
 
-    /// Decides if there is a hint. Of its own, so that a program whose errors have no hints does not contain it.
+    /// Decides if there is a hint. Kept separate, so that programs whose errors have no hints do not contain this code.
     #[cold]
     #[inline(never)]
     fn decide_with_hint(
@@ -259,7 +261,7 @@ impl Decision {
         report.succeeded(self.attempt, self.waited);
     }
 
-    /// As [`succeeded`](Self::succeeded), of an attempt that is known to be a retry.
+    /// Books and reports the success of a retry.
     #[inline]
     pub(crate) fn recovered(&self, report: Report<'_, impl Observe>) {
         Self::feed(report.call.policy);

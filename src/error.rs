@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::nanos::{LONGEST, TotalWait, nanos};
+use crate::sealed::Sealed;
 use crate::text::Effort;
 use crate::transient::IsTransient;
 
@@ -138,7 +139,7 @@ impl<E> RetryError<E> {
     }
 }
 
-/// Why there is no further attempt, and which wait was refused.
+/// The reason for a stop, and the wait that was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stop {
     next_delay: NextDelay,
@@ -185,6 +186,46 @@ impl fmt::Debug for NextDelay {
         self.get().fmt(f)
     }
 }
+
+/// Adds [`plain`](Self::plain) to the result of a retry.
+///
+/// ```
+/// use retry_ext::{RetryExt, RetryPolicy, RetryResultExt};
+///
+/// fn manifest() -> std::io::Result<String> {
+///     (|| std::fs::read_to_string("Cargo.toml")).retry_with(RetryPolicy::new()).plain()
+/// }
+/// assert!(manifest().is_ok());
+/// ```
+///
+/// The trait is implemented for `Result<T, RetryError<E>>` and cannot be implemented for anything else.
+pub trait RetryResultExt<T, E>: Sealed {
+    /// Returns the last error itself, for a function whose signature has no room for a [`RetryError`].
+    ///
+    /// The plain error is as transient as it was: a retry further out tries it again, so three layers of three attempts
+    /// make 27 calls. There is therefore no conversion that `?` could do unseen.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the last attempt.
+    ///
+    /// ```
+    /// use retry_ext::{RetryExt, RetryPolicy, RetryResultExt};
+    ///
+    /// let number = (|| "x".parse::<u8>()).retry_if(|_| false).retry_with(RetryPolicy::new()).plain();
+    /// assert_eq!(number.unwrap_err().to_string(), "invalid digit found in string");
+    /// ```
+    fn plain(self) -> Result<T, E>;
+}
+
+impl<T, E> RetryResultExt<T, E> for Result<T, RetryError<E>> {
+    #[inline]
+    fn plain(self) -> Result<T, E> {
+        self.map_err(RetryError::into_error)
+    }
+}
+
+impl<T, E> Sealed for Result<T, RetryError<E>> {}
 
 /// Never transient: whoever gave up has already tried as often as allowed.
 ///

@@ -1,4 +1,4 @@
-//! Jitter.
+//! Jitter: the range of decorrelated delays, hints, and the draw from a range.
 
 use fastrand::Rng;
 
@@ -28,9 +28,9 @@ use crate::seed::fresh_seed;
 /// room: all clients come back at once. Set `max_retry_after` a quarter above the longest hint that you expect. A wait that the hint moved is not "the delay before" of `Decorrelated`.
 ///
 /// Draws differ from run to run, from thread to thread and from process to process, forked ones included, unless two draws
-/// read the same nanosecond of the same clock. A snapshot of a machine that is restored twice, together with its clock, may
-/// repeat draws. A closure's run or a list of delays that began before a process forks
-/// continues alike in both. `wasm32-unknown-unknown` has no such clock: give each client a
+/// get the same reading of the same clock. A snapshot of a machine that is restored twice, together with its clock, may
+/// repeat draws. A retry or delay iterator that started before a fork
+/// continues with the same sequence in both processes. `wasm32-unknown-unknown` has no such clock: give each client a
 /// [seed](crate::Backoff::with_seed).
 ///
 /// Take [`Full`](Jitter::Full) when in doubt: it spreads a crowd the widest and finishes with the
@@ -103,7 +103,7 @@ impl Range {
         Self { low: hint.floor, high: hint.floor.saturating_add(spread).min(hint.ceiling) }
     }
 
-    /// Takes the upper half of the product of 64 random bits and the number of values: Daniel Lemire,
+    /// Draws a value uniformly: takes the upper half of the product of 64 random bits and the number of values: Daniel Lemire,
     /// "Fast Random Integer Generation in an Interval", 2019. His rejection step is left out, so one of
     /// `n` values may come up more often than another by `n` in 2^64: 1 in 2^28 for a minute.
     #[inline]
@@ -136,7 +136,7 @@ impl JitterState {
     fn from_set(seed: u64, retry: u32) -> Self {
         // Mixed once more: programs set the seeds 1, 2, 3, …, which must not draw related delays.
         let seed = Rng::with_seed(seed).u64(..);
-        Self(seed.wrapping_add(STEP.wrapping_mul(retry.into())))
+        Self(seed.wrapping_add(WYRAND_STEP.wrapping_mul(retry.into())))
     }
 
     /// Returns the number for this retry.
@@ -147,11 +147,11 @@ impl JitterState {
             *self = Self::seeded(retry, set);
         }
         let mut rng = Rng::with_seed(self.0);
-        self.0 = self.0.wrapping_add(STEP);
+        self.0 = self.0.wrapping_add(WYRAND_STEP);
         rng.u64(..)
     }
 }
 
 /// The step from one state to the next: that of wyrand, fastrand's generator, so that a series is
 /// wyrand's sequence. A small step would draw numbers in progression.
-const STEP: u64 = 0x2d35_8dcc_aa6c_78a5;
+const WYRAND_STEP: u64 = 0x2d35_8dcc_aa6c_78a5;

@@ -35,7 +35,7 @@
 //! 2. **No idle wait.** Every wait is followed by an attempt.
 //! 3. **Permanent by default.** Only an error that is [transient](IsTransient), or for which
 //!    [`retry_if`](RetryExt::retry_if) returns `true`, is retried.
-//! 4. **The cap is hard and jitter stays below it.** No delay is ever above
+//! 4. **The cap is hard and jitter stays below it.** No computed delay is ever above
 //!    [`max_delay`](Backoff::with_max_delay): the nominal delay is capped first, then jitter draws
 //!    downwards. At the cap the draws still differ. Arithmetic saturates; 100 ms doubled is exactly
 //!    200 ms.
@@ -45,7 +45,7 @@
 //!    retry. `retry_if` replaces the error's own classification, including its hint.
 //! 6. **A deadline refuses.** [`max_elapsed`](RetryPolicy::with_max_elapsed) runs from the start of
 //!    the first attempt on a monotonic clock. A wait that would end after it is not started and not
-//!    shortened. The clock is read only if there is a deadline or a budget, and for jitter after a failure.
+//!    shortened. The clock is read only if there is a deadline or a budget, and for unseeded jitter.
 //! 7. **Events tell the truth.** [`on_retry`](RetryExt::on_retry) is called once per retry, before
 //!    its wait, with the exact delay; not on the last failure, not on a permanent one.
 //! 8. **Reasons have an order.** [`StopReason`] is the first that applies.
@@ -59,7 +59,7 @@
 //! 11. **Bad values fail early.** In a constant they do not compile; at run time the setter panics
 //!     with a plain sentence.
 //! 12. **Two runs differ.** Two retries of one policy draw different jitter, in two threads and in
-//!     two processes forked from one; equal [seeds](Backoff::with_seed) draw equal jitter.
+//!     two processes forked from one ([details](Jitter)); equal [seeds](Backoff::with_seed) draw equal jitter.
 //! 13. **Async is lazy and fair.** Nothing runs before the first poll; a zero delay still yields;
 //!     dropping the future stops at once; it is `Send` if operation, error and hooks are.
 //! 14. **A failed outcome is not kept.** It may own the connection, lock or permit that the next attempt needs. It is
@@ -627,7 +627,7 @@ pub use drivers::context::RetryContext;
 #[cfg(feature = "async")]
 pub use drivers::future::AsyncRetryExt;
 pub use drivers::iterator::RetryIteratorExt;
-pub use error::{RetryError, StopReason};
+pub use error::{RetryError, RetryResultExt, StopReason};
 pub use event::{Observation, Observer, RetryEvent};
 pub use jitter::Jitter;
 pub use policy::RetryPolicy;
@@ -648,6 +648,7 @@ pub use transient::IsTransient;
 /// | `C`, `N`, `S`, `O` | the parts of the hooks: classifier, hook, sleeper, observer |
 /// | `Q` | the predicate of `retry_if` |
 /// | `W` | the value, or the future, that a sleeper returns |
+/// | `M`, `R`, `B` | the new hook, sleeper or observer that replaces `N`, `S` or `O` |
 pub mod chain {
     pub use crate::drivers::closure::Retry;
     #[cfg(feature = "async")]
@@ -675,6 +676,7 @@ pub mod prelude {
     #[cfg(feature = "async")]
     pub use crate::drivers::future::AsyncRetryExt as _;
     pub use crate::drivers::iterator::RetryIteratorExt as _;
+    pub use crate::error::RetryResultExt as _;
 }
 
 /// Compiles every block of the README.

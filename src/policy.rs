@@ -1,4 +1,4 @@
-//! How often and how long.
+//! `RetryPolicy`: how often and how long; and the checks of deadline and budget.
 
 use std::fmt;
 use std::time::Duration;
@@ -105,6 +105,37 @@ impl RetryPolicy {
         }
     }
 
+    /// Attempts without limit until a deadline, with [`Backoff::exponential`] between.
+    /// [`with_max_elapsed`](Self::with_max_elapsed) alone keeps the limit of three attempts.
+    ///
+    /// ```
+    /// # use std::io::{Error, ErrorKind};
+    /// # use std::time::Duration;
+    /// # use retry_ext::{RetryExt, RetryPolicy, StopReason};
+    /// // Waits of 1, 2, 4, 8, 16, 32, 60 and 60 s fit into 200 s.
+    /// let error = (|| Err::<(), _>(Error::from(ErrorKind::TimedOut)))
+    ///     .sleep_with(|_| ())
+    ///     .retry_with(RetryPolicy::within(Duration::from_secs(200)))
+    ///     .unwrap_err();
+    /// assert_eq!((error.attempts(), error.reason()), (9, StopReason::DeadlineExceeded));
+    /// ```
+    pub const fn within(deadline: Duration) -> Self {
+        Self::forever().with_max_elapsed(deadline)
+    }
+
+    /// Attempts without limit, with [`Backoff::exponential`] between. For loops that reconnect for as long as the
+    /// program runs; anything that a caller waits for needs a limit. No [`RetryConfig`](crate::RetryConfig) can reach
+    /// this: only code may retry forever.
+    ///
+    /// ```
+    /// # use retry_ext::RetryPolicy;
+    /// const RECONNECT: RetryPolicy = RetryPolicy::forever();
+    /// assert_eq!(RECONNECT.delays().nth(1_000_000).map(|delay| delay.as_secs()), Some(60));
+    /// ```
+    pub const fn forever() -> Self {
+        Self::new().with_max_attempts(u32::MAX)
+    }
+
     /// Sets the delays: first delay, factor, increment, cap, jitter and seed.
     ///
     /// Settings made on the policy itself, such as [`with_jitter`](Self::with_jitter), win over those of
@@ -135,12 +166,12 @@ impl RetryPolicy {
         if let (true, Some(seed)) = (self.own & SEED != 0, set_here.seed()) {
             backoff = backoff.with_seed(seed);
         }
-        Self { backoff, ..self }.consistent()
+        Self { backoff, ..self }
     }
 
     /// Sets something of the backoff on the policy itself.
     const fn with_own(self, setting: u8, backoff: Backoff) -> Self {
-        Self { backoff, own: self.own | setting, ..self }.consistent()
+        Self { backoff, own: self.own | setting, ..self }
     }
 
     /// Computes the fields that follow from the settings.
@@ -276,7 +307,7 @@ impl RetryPolicy {
         self.with_own(FACTOR, self.backoff.with_factor(factor))
     }
 
-    /// Short for the backoff's [`with_max_delay`](Backoff::with_max_delay). It limits a server's hint too, unless
+    /// Short for the backoff's [`with_max_delay`](Backoff::with_max_delay). This cap also limits a server's hint, unless
     /// [`with_max_retry_after`](Self::with_max_retry_after) is set.
     ///
     /// ```
@@ -306,7 +337,7 @@ impl RetryPolicy {
     ///     fn retry_after(&self) -> Option<Duration> { Some(Duration::from_secs(90)) }
     /// }
     ///
-    /// // Delays of the client's own are at most 5 s, but it waits for up to 2 min if the server asks for that.
+    /// // The client's own delays are at most 5 s, but it waits for up to 2 min if the server asks for that.
     /// let policy = RetryPolicy::new()
     ///     .with_max_delay(Duration::from_secs(5))
     ///     .with_max_retry_after(Duration::from_secs(120));
@@ -316,7 +347,7 @@ impl RetryPolicy {
     /// assert_eq!(waits, [90, 90]);
     /// ```
     pub const fn with_max_retry_after(self, max_retry_after: Duration) -> Self {
-        Self { max_retry_after: Some(max_retry_after), ..self }.consistent()
+        Self { max_retry_after: Some(max_retry_after), ..self }
     }
 
     /// Short for the backoff's [`with_jitter`](Backoff::with_jitter).
@@ -559,11 +590,11 @@ impl RetryPolicy {
 #[derive(Debug)]
 pub(crate) struct Limits {
     /// Returns the start of a deadline.
-    pub(crate) start: fn(&RetryPolicy) -> Option<Tick>,
+    start: fn(&RetryPolicy) -> Option<Tick>,
     /// Checks whether a wait is allowed. Returns the start of the deadline.
     pub(crate) check: Check,
     /// Books a success.
-    pub(crate) feed: fn(&RetryPolicy),
+    feed: fn(&RetryPolicy),
 }
 
 type Check =

@@ -9,17 +9,24 @@ use log::{Level, Record};
 
 use crate::error::StopReason;
 use crate::event::{Observation, Observer};
-use crate::hooks::Observe;
+use crate::hooks::{Hooks, Observe};
 use crate::nanos::TotalWait;
 use crate::policy::RetryPolicy;
 use crate::sealed::Internal;
 use crate::text::{AttemptOf, Effort, Shown};
 
-/// The receivers of reports on one operation: the observer, and the log if the policy wants it. The observer
+/// The receivers of reports on one operation: the observer, and the log if the policy has logging on. The observer
 /// is called first, because it counts: a logger that panics must not make the counts wrong.
 pub(crate) struct Report<'a, O> {
     pub(crate) call: Call<'a>,
     pub(crate) observer: &'a O,
+}
+
+impl<C, N, S, O> Hooks<C, N, S, O> {
+    #[inline]
+    pub(crate) const fn report<'a>(&'a self, call: Call<'a>) -> Report<'a, O> {
+        Report { call, observer: &self.observer }
+    }
 }
 
 impl<O> Clone for Report<'_, O> {
@@ -41,7 +48,7 @@ impl<O: Observe> Report<'_, O> {
                 observer.on_retry(&Observation::new(call.policy, attempt, waited), delay);
             });
         }
-        if is_heard(Level::Warn) {
+        if is_enabled(Level::Warn) {
             call.log_retry(error_type, attempt, nanos);
         }
     }
@@ -62,7 +69,7 @@ impl<O: Observe> Report<'_, O> {
                 observer.on_give_up(&Observation::new(call.policy, attempt, waited), reason);
             });
         }
-        if reason != StopReason::Permanent && is_heard(Level::Warn) {
+        if reason != StopReason::Permanent && is_enabled(Level::Warn) {
             call.log_give_up(error_type, attempt, waited, reason);
         }
     }
@@ -79,7 +86,7 @@ impl<O: Observe> Report<'_, O> {
     #[inline]
     pub(crate) fn recovered(self, attempt: u32, waited: TotalWait) {
         self.observe_success(attempt, waited);
-        if is_heard(Level::Debug) {
+        if is_enabled(Level::Debug) {
             self.call.log_recovery(attempt, waited);
         }
     }
@@ -127,9 +134,9 @@ pub(crate) struct Call<'a> {
 
 const TARGET: &str = "retry_ext";
 
-/// Whether any logger wants records of this level.
+/// Returns whether the log level is enabled, at compile time and at run time.
 #[inline]
-fn is_heard(level: Level) -> bool {
+fn is_enabled(level: Level) -> bool {
     level <= log::STATIC_MAX_LEVEL && level <= log::max_level()
 }
 
@@ -230,5 +237,6 @@ impl fmt::Display for Call<'_> {
 /// Whether a character can make one record look like two: control characters, line and paragraph separators, and
 /// directional formatting (Unicode 16, chapter 23).
 fn can_forge(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -9,10 +9,10 @@ thread_local! {
     static STATE: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Returns a seed that differs from all others: in this thread, in other threads, and in other
+/// Returns a seed that is unlikely to repeat: in this thread, in other threads, and in other
 /// processes, forked ones included.
 ///
-/// Three things tell seeds apart: the time in nanoseconds, the number of seeds that this thread has drawn, and the
+/// Seeds differ in three parts: the time in nanoseconds, the number of seeds that this thread has drawn, and the
 /// thread's address, which the system randomizes for each process. A fork copies the last two, and everything else that
 /// a process could remember, so the time is read anew for each seed. The number of a process is not used: it is unique only
 /// within its PID namespace. Neither is fastrand's global generator: programs may seed it with a constant.
@@ -22,23 +22,23 @@ pub(crate) fn fresh_seed() -> u64 {
     let time = now();
     STATE.with(|state| {
         let drawn = state.get();
-        state.set(drawn.wrapping_add(STEP));
-        seed(ptr::from_ref(state).addr() as u64, drawn, time)
+        state.set(drawn.wrapping_add(WEYL_STEP));
+        combine(ptr::from_ref(state).addr() as u64, drawn, time)
     })
 }
 
 /// Puts the parts together. The time varies most in its lower 30 bits, an address in the bits from 12 to 39, and `drawn` in all.
 #[inline]
-const fn seed(address: u64, drawn: u64, time: u64) -> u64 {
+const fn combine(address: u64, drawn: u64, time: u64) -> u64 {
     address ^ drawn ^ time
 }
 
 /// 2^64 divided by the golden ratio, the step of Weyl sequences. It is not the step within a series, so that series
 /// of consecutive seeds do not overlap if the clock stands still.
-const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+const WEYL_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The wall clock: seconds in the upper half, nanoseconds in the lower one. The usual systems read it without a
-/// system call.
+/// Reads the wall clock, which the usual systems do without a system call. If `std` keeps seconds and nanoseconds, the
+/// seconds are in the upper half and the nanoseconds in the lower one.
 #[inline]
 fn now() -> u64 {
     // Asking for the time panics there.
@@ -99,7 +99,7 @@ mod tests {
         let mut buckets = [0_u32; 10];
         for process in 0_u64..1_000 {
             nanos += 3_000 + process * process % 977;
-            let seed = seed(0x7f3a_9000_1000, STEP, (1_795_636_800 << 32) ^ nanos);
+            let seed = combine(0x7f3a_9000_1000, WEYL_STEP, (1_795_636_800 << 32) ^ nanos);
             let draw = fastrand::Rng::with_seed(seed).u64(..);
             buckets[(usize::try_from(draw >> 32).expect("32 bits") * 10) >> 32] += 1;
         }
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_clock_that_stands_still_does_not_make_seeds_repeat() {
         let seeds: HashSet<u64> =
-            (0..1_000).map(|draws| seed(0x1000, STEP.wrapping_mul(draws), 0)).collect();
+            (0..1_000).map(|draws| combine(0x1000, WEYL_STEP.wrapping_mul(draws), 0)).collect();
         assert_eq!(seeds.len(), 1_000);
     }
 

@@ -254,3 +254,16 @@ fn a_budget_says_what_it_is() {
     let text = format!("{:?}", RetryBudget::default());
     assert_eq!(text, "RetryBudget { ratio: 0.2, min_retries: 2, window: 10s, available: 2, .. }");
 }
+
+#[test]
+fn a_withdrawal_by_hand_is_one_retry_less_for_all() {
+    static SHARED: RetryBudget = RetryBudget::new();
+
+    assert!(SHARED.try_withdraw());
+    assert_eq!(SHARED.available(), 1);
+    let fails = || Err::<(), _>(std::io::Error::from(std::io::ErrorKind::TimedOut));
+    let policy = RetryPolicy::new().with_budget(&SHARED);
+    let stopped = fails.sleep_with(|_| ()).retry_with(policy).expect_err("it fails");
+    assert_eq!((stopped.attempts(), stopped.reason()), (2, StopReason::BudgetExhausted));
+    assert!(!SHARED.try_withdraw());
+}

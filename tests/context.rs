@@ -6,7 +6,7 @@ use std::io::{Error, ErrorKind};
 use std::time::{Duration, Instant};
 
 use common::{ScriptError, ms, secs};
-use retry_ext::{Jitter, RetryContext, RetryError, RetryPolicy, StopReason};
+use retry_ext::{Jitter, RetryContext, RetryError, RetryPolicy, RetryStats, StopReason};
 
 fn transient() -> ScriptError {
     ScriptError::Transient(1)
@@ -169,4 +169,29 @@ fn it_takes_errors_of_several_types() {
     retry.succeeded();
     let stopped = retry.delay_after(&Error::from(ErrorKind::NotFound));
     assert_eq!(stopped, Err(StopReason::Permanent));
+}
+
+#[test]
+fn p44_a_success_after_a_stop_reports_only_itself() {
+    let stats = RetryStats::new();
+    let mut retry = RetryPolicy::new().with_max_attempts(2).start().observe(&stats);
+    assert!(retry.delay_after(&ErrorKind::TimedOut).is_ok());
+    assert!(retry.delay_after(&ErrorKind::TimedOut).is_err());
+    assert_eq!(stats.snapshot().calls, 2);
+    retry.succeeded();
+    let seen = stats.snapshot();
+    assert_eq!((seen.calls, seen.waited), (3, secs(1)));
+    assert_eq!((seen.succeeded_at_first, seen.succeeded_after_retry), (1, 0));
+}
+
+/// Really sleeps, for no time.
+#[test]
+fn a_wait_that_was_slept_can_be_neither_woken_nor_cancelled() {
+    let mut retry = RetryPolicy::new().with_initial_delay(Duration::from_nanos(1)).start();
+    assert!(retry.wait_after(Error::from(ErrorKind::TimedOut)).is_ok());
+    retry.woken();
+    assert_eq!(retry.waited(), Duration::from_nanos(1));
+    let stopped = retry.cancelled(Error::from(ErrorKind::TimedOut));
+    assert_eq!((stopped.attempts(), stopped.waited()), (2, Duration::from_nanos(1)));
+    assert_eq!((stopped.reason(), stopped.next_delay()), (StopReason::Cancelled, None));
 }

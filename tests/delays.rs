@@ -237,3 +237,52 @@ fn getters_return_what_was_set() {
     assert_eq!(backoff.seed(), Some(9));
     assert_eq!(Backoff::default().delay(1), secs(1));
 }
+
+#[test]
+fn p41_a_schedule_is_kept_and_its_last_delay_repeats() {
+    const WEBHOOK: Backoff = Backoff::schedule(&[secs(5), secs(300), secs(1_800)]);
+
+    let policy = RetryPolicy::from(WEBHOOK).with_max_attempts(6);
+    assert!(policy.delays().eq([5, 300, 1_800, 1_800, 1_800].map(secs)));
+    assert_eq!(WEBHOOK.max_delay(), secs(1_800));
+    assert_eq!((WEBHOOK.delay(0), WEBHOOK.delay(u32::MAX)), (secs(0), secs(1_800)));
+    // A cap that was set, in either order, is the cap.
+    let capped = RetryPolicy::new().with_max_delay(secs(60)).with_backoff(WEBHOOK);
+    assert!(capped.with_max_attempts(4).delays().eq([5, 60, 60].map(secs)));
+    assert_eq!(WEBHOOK.with_max_delay(secs(7)).delay(2), secs(7));
+    // Short delays keep the default cap, and what does not concern a schedule is ignored.
+    let short = Backoff::schedule(const { &[ms(1)] }).with_initial_delay(secs(9)).with_factor(3.0);
+    assert_eq!((short.delay(1), short.delay(7), short.max_delay()), (ms(1), ms(1), secs(60)));
+    let longest = Backoff::schedule(const { &[Duration::MAX, secs(1)] });
+    assert_eq!((longest.delay(1), longest.delay(2)), (Duration::MAX, secs(1)));
+}
+
+#[test]
+fn a_schedule_is_spread_by_jitter_like_any_backoff() {
+    let schedule = Backoff::schedule(const { &[secs(10), secs(20)] }).with_seed(3);
+    for (jitter, low) in [(Jitter::Full, 0), (Jitter::Equal, 1)] {
+        let delays: Vec<Duration> = schedule.with_jitter(jitter).iter().take(200).collect();
+        assert!(delays[0] >= secs(5 * low) && delays[0] <= secs(10), "{jitter:?}");
+        let later = &delays[1..];
+        assert!(later.iter().all(|delay| *delay >= secs(10 * low) && *delay <= secs(20)));
+        assert!(later.iter().any(|delay| *delay != later[0]), "{jitter:?}");
+    }
+    let mut delays = schedule.with_jitter(Jitter::Decorrelated).iter();
+    let first = delays.next().expect("endless");
+    assert!(first >= secs(10) && first <= secs(30), "{first:?}");
+}
+
+#[test]
+#[should_panic(expected = "a backoff schedule must have at least one delay")]
+fn an_empty_schedule_is_refused() {
+    let _ = Backoff::schedule(&[]);
+}
+
+#[test]
+fn p43_within_has_one_limit_and_forever_none() {
+    let within = RetryPolicy::within(secs(300));
+    assert_eq!((within.max_attempts(), within.max_elapsed()), (u32::MAX, Some(secs(300))));
+    let forever = RetryPolicy::forever();
+    assert_eq!((forever.max_attempts(), forever.max_elapsed()), (u32::MAX, None));
+    assert!(forever.budget().is_none());
+}

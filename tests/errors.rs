@@ -8,7 +8,8 @@ use std::io;
 use common::drivers::{Endless, Watch, by_closure, verb};
 use common::{Break, Busy, Fail, ScriptError, Step, secs};
 use retry_ext::{
-    RetryBudget, RetryError, RetryExt, RetryIteratorExt, RetryPolicy, SleepOutcome, StopReason,
+    RetryBudget, RetryError, RetryExt, RetryIteratorExt, RetryPolicy, RetryResultExt, SleepOutcome,
+    StopReason,
 };
 
 fn gave_up(policy: RetryPolicy, script: &[Step]) -> RetryError<ScriptError> {
@@ -128,4 +129,30 @@ fn errors_that_are_no_std_errors_come_back_whole() {
 #[test]
 fn it_takes_the_memory_of_one_error_and_24_bytes() {
     assert!(size_of::<RetryError<[u64; 8]>>() <= 64 + 24);
+}
+
+#[test]
+fn p24_a_plain_error_is_asked_for_by_name_and_protects_no_longer() {
+    use std::cell::Cell;
+
+    let policy = RetryPolicy::new();
+    let calls = Cell::new(0);
+    let call = || {
+        calls.set(calls.get() + 1);
+        Err::<(), _>(io::Error::from(io::ErrorKind::TimedOut))
+    };
+    // Three layers through `?`: the error of the innermost retry is never transient.
+    let inner = || call.sleep_with(|_| ()).retry_with(policy);
+    let middle = || -> Result<(), RetryError<RetryError<io::Error>>> {
+        inner.sleep_with(|_| ()).retry_with(policy)?;
+        Ok(())
+    };
+    let outer = middle.sleep_with(|_| ()).retry_with(policy);
+    assert_eq!(outer.expect_err("it fails").attempts(), 1);
+    assert_eq!(calls.replace(0), 3);
+
+    let plain = || inner().plain();
+    let outer = plain.sleep_with(|_| ()).retry_with(policy).plain();
+    assert_eq!(outer.expect_err("it fails").kind(), io::ErrorKind::TimedOut);
+    assert_eq!(calls.get(), 9);
 }

@@ -311,3 +311,22 @@ fn p38_a_future_that_panicked_is_over() {
     let payload = again.expect_err("it is over");
     assert_eq!(payload.downcast_ref(), Some(&"a retry was polled after its end"));
 }
+
+#[test]
+fn p38_an_iterator_pauses_again_if_its_sleeper_panicked_in_the_pause() {
+    static SPENT: RetryBudget = RetryBudget::new().with_min_retries(0);
+
+    let mut pauses = 0;
+    let mut items = std::iter::repeat_with(|| Err::<(), _>(Failure))
+        .sleep_with(|_| {
+            pauses += 1;
+            turn(Sleeper);
+        })
+        .retry_with(RetryPolicy::new().with_budget(&SPENT).with_logging(false));
+    assert!(items.next().is_some());
+    ARMED.set(Some(Sleeper));
+    assert!(catch_unwind(AssertUnwindSafe(|| items.next())).is_err());
+    assert!(items.next().is_some());
+    drop(items);
+    assert_eq!(pauses, 2);
+}

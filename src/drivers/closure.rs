@@ -1,4 +1,4 @@
-//! The blocking driver.
+//! Blocking closures, and the loop that all blocking drivers share.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -80,8 +80,8 @@ pub trait RetryExt<T, E>: FnMut() -> Result<T, E> {
     }
 
     /// Calls `hook` once per retry, before the wait, with the exact delay. The hook is not called for the
-    /// last failure or for a permanent error, because no retry follows them. A wait that is cancelled has been
-    /// announced before. A second `on_retry` replaces the first.
+    /// last failure or for a permanent error, because no retry follows them. The hook has already been called when a wait is
+    /// cancelled. A second `on_retry` replaces the first.
     ///
     /// ```
     /// use std::io::{Error, ErrorKind};
@@ -337,11 +337,11 @@ where
                 self.hooks.report(call).succeeded(1, TotalWait::ZERO);
                 Ok(value)
             }
-            Err(error) => self.again(error, &policy, Location::caller(), None),
+            Err(error) => self.after_first_failure(error, &policy, Location::caller(), None),
         }
     }
 
-    /// With a deadline or a budget. Out of line, so that a first success without them keeps nothing and
+    /// Runs the operation if there is a deadline or a budget. Out of line, so that a first success without them keeps nothing and
     /// feeds nothing.
     #[inline(never)]
     fn with_limits<P>(
@@ -363,14 +363,14 @@ where
                 decision.succeeded(self.hooks.report(call));
                 Ok(value)
             }
-            Err(error) => self.again(error, policy, caller, decision.start()),
+            Err(error) => self.after_first_failure(error, policy, caller, decision.start()),
         }
     }
 
-    /// Everything after a first failure. Out of line and by reference, so that a first success pays for
+    /// Retries after the first failure. Out of line and by reference, so that a first success pays for
     /// nothing here and keeps nothing in registers.
     #[inline(never)]
-    fn again<P>(
+    fn after_first_failure<P>(
         &mut self,
         error: E,
         policy: &P,
@@ -385,7 +385,7 @@ where
         P: Borrow<RetryPolicy>,
     {
         let call = Call { policy: policy.borrow(), caller };
-        self.hooks.retry(Closure(&mut self.operation), error, start, &call)
+        self.hooks.run_retries(Closure(&mut self.operation), error, start, &call)
     }
 }
 
@@ -398,15 +398,15 @@ impl<F, T, E, H> fmt::Debug for Retry<F, T, E, H> {
 /// A source of attempts, and the owner of a failed one until the next.
 pub(super) trait Attempts<T, E> {
     /// The part of a failure that is held until the next attempt has been made.
-    type Held;
+    type KeptUntilNext;
     /// The part that is held during the wait, if the sleeper can cancel it.
-    type Lent;
+    type KeptForSleeper;
 
-    fn part(error: E) -> (Self::Held, Self::Lent);
-    fn join(held: Self::Held, lent: Self::Lent) -> E;
+    fn split(error: E) -> (Self::KeptUntilNext, Self::KeptForSleeper);
+    fn rejoin(held: Self::KeptUntilNext, lent: Self::KeptForSleeper) -> E;
 
-    /// Makes the next attempt. If there is none, gives the failure back.
-    fn next(&mut self, held: Self::Held) -> Result<Result<T, E>, E>;
+    /// Makes the next attempt. If there is none, returns the failure.
+    fn next(&mut self, held: Self::KeptUntilNext) -> Result<Result<T, E>, E>;
 
     /// Notes a stop before it is reported.
     #[inline]
@@ -421,16 +421,16 @@ impl<F, T, E> Attempts<T, E> for Closure<'_, F>
 where
     F: FnMut() -> Result<T, E>,
 {
-    type Held = ();
-    type Lent = E;
+    type KeptUntilNext = ();
+    type KeptForSleeper = E;
 
     #[inline]
-    fn part(error: E) -> ((), E) {
+    fn split(error: E) -> ((), E) {
         ((), error)
     }
 
     #[inline]
-    fn join((): (), error: E) -> E {
+    fn rejoin((): (), error: E) -> E {
         error
     }
 
@@ -441,14 +441,9 @@ where
 }
 
 impl<C, N, S, O: Observe> Hooks<C, N, S, O> {
+    /// Retries after a first failure, for all blocking drivers.
     #[inline]
-    pub(super) const fn report<'a>(&'a self, call: Call<'a>) -> Report<'a, O> {
-        Report { call, observer: &self.observer }
-    }
-
-    /// Everything after a first failure, for all blocking drivers.
-    #[inline]
-    pub(super) fn retry<T, E, A>(
+    pub(super) fn run_retries<T, E, A>(
         &mut self,
         mut attempts: A,
         mut error: E,
@@ -475,13 +470,13 @@ impl<C, N, S, O: Observe> Hooks<C, N, S, O> {
             };
             let delay = wait.delay(policy);
             self.hook.retry(&wait.event(policy, delay, &error), Internal);
-            let (held, lent) = A::part(error);
+            let (held, lent) = A::split(error);
             let kept = S::Answer::keep((wait, lent), Internal);
             match self.sleeper.sleep(delay, Internal).end(kept, Internal) {
                 Ended::Elapsed => {}
                 Ended::Woken((wait, _dropped)) => decision.woken(wait),
                 Ended::Cancelled((wait, lent)) => {
-                    let error = A::join(held, lent);
+                    let error = A::rejoin(held, lent);
                     let stopped = |stop| attempts.stopped(stop);
                     return Err(decision.cancelled(wait, error, report, stopped));
                 }

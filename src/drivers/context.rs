@@ -1,6 +1,7 @@
-//! The retry loop.
+//! `RetryContext`: a retry loop that the caller writes.
 
 use std::fmt;
+use std::mem;
 use std::panic::Location;
 use std::thread;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use crate::error::{RetryError, Stop, StopReason};
 use crate::event::Observer;
 use crate::hooks::{Hooks, Observe, Observed};
 use crate::policy::RetryPolicy;
-use crate::report::{Call, Report};
+use crate::report::Call;
 use crate::transient::IsTransient;
 
 impl RetryPolicy {
@@ -99,7 +100,7 @@ pub struct RetryContext<H = Hooks> {
     stopped: Option<Stop>,
 }
 
-impl<C, N, S, O: Observe> RetryContext<Hooks<C, N, S, O>> {
+impl<O: Observe> RetryContext<Hooks<(), (), (), O>> {
     /// Reports every retry, success and failure to `observer`. Attach the observer where the context is made, so that it
     /// sees the operation as a whole.
     ///
@@ -112,7 +113,7 @@ impl<C, N, S, O: Observe> RetryContext<Hooks<C, N, S, O>> {
     /// retry.succeeded();
     /// assert_eq!(STATS.snapshot().succeeded_at_first, 1);
     /// ```
-    pub fn observe<B>(self, observer: B) -> RetryContext<Hooks<C, N, S, Observed<B>>>
+    pub fn observe<B>(self, observer: B) -> RetryContext<Hooks<(), (), (), Observed<B>>>
     where
         B: Observer,
     {
@@ -172,6 +173,7 @@ impl<C, N, S, O: Observe> RetryContext<Hooks<C, N, S, O>> {
             Ok(delay) => {
                 drop(error);
                 thread::sleep(delay);
+                self.granted = None;
                 Ok(())
             }
             Err(stop) => Err(self.decision.give_up(error, stop)),
@@ -247,6 +249,7 @@ impl<C, N, S, O: Observe> RetryContext<Hooks<C, N, S, O>> {
         } else {
             tokio::time::sleep(delay).await;
         }
+        self.granted = None;
         Ok(())
     }
 
@@ -295,7 +298,7 @@ impl<C, N, S, O: Observe> RetryContext<Hooks<C, N, S, O>> {
         }
         let Self { policy, caller, hooks, decision, granted, stopped } = self;
         *granted = None;
-        let report = Report { call: Call { policy, caller }, observer: &hooks.observer };
+        let report = hooks.report(Call { policy, caller });
         // Made again each time: a process may fork between two failures.
         let mut state = policy.backoff.state(decision.attempt());
         let stopping = |stop| *stopped = Some(stop);
@@ -343,7 +346,7 @@ impl<C, N, S, O: Observe> RetryContext<Hooks<C, N, S, O>> {
             return self.decision.give_up(error, stop);
         }
         let Self { policy, caller, hooks, decision, granted, stopped } = self;
-        let report = Report { call: Call { policy, caller }, observer: &hooks.observer };
+        let report = hooks.report(Call { policy, caller });
         let stopping = |stop| *stopped = Some(stop);
         if let Some(wait) = granted.take() {
             return decision.cancelled(wait, error, report, stopping);
@@ -386,11 +389,12 @@ impl<C, N, S, O: Observe> RetryContext<Hooks<C, N, S, O>> {
     /// # assert_eq!(watch().unwrap_err().error().kind(), ErrorKind::NotFound);
     /// ```
     pub fn succeeded(&mut self) {
-        let ended = std::mem::replace(&mut self.decision, Decision::new(None));
+        let fresh = Decision::new(None);
+        let ended = mem::replace(&mut self.decision, fresh);
         self.granted = None;
-        self.stopped = None;
-        let call = Call { policy: &self.policy, caller: self.caller };
-        ended.succeeded(Report { call, observer: &self.hooks.observer });
+        // The attempts before a stop have been reported with it.
+        let ended = if self.stopped.take().is_some() { fresh } else { ended };
+        ended.succeeded(self.hooks.report(Call { policy: &self.policy, caller: self.caller }));
     }
 }
 

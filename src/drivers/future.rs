@@ -242,9 +242,8 @@ where
         E: IsTransient,
         P: Borrow<RetryPolicy> + DefaultSleeper,
     {
-        let AsyncRetry { operation, hooks, makes, yields } = AsyncRetry::new(self);
-        let hooks = hooks.with_sleeper(P::sleeper(Internal));
-        AsyncRetry { operation, hooks, makes, yields }.retry_with(policy)
+        let sleeper = P::sleeper(Internal);
+        AsyncRetry::new(self).with(|hooks| hooks.with_sleeper(sleeper)).retry_with(policy)
     }
 }
 
@@ -270,14 +269,13 @@ where
 pub struct AsyncRetry<F, Fut, T, E, H = Hooks> {
     operation: F,
     hooks: H,
-    makes: PhantomData<fn() -> Fut>,
-    yields: PhantomData<fn() -> Result<T, E>>,
+    makes: PhantomData<fn() -> (Fut, T, E)>,
 }
 
 impl<F, Fut, T, E> AsyncRetry<F, Fut, T, E> {
     #[inline]
     fn new(operation: F) -> Self {
-        Self { operation, hooks: Hooks::NONE, makes: PhantomData, yields: PhantomData }
+        Self { operation, hooks: Hooks::NONE, makes: PhantomData }
     }
 }
 
@@ -289,7 +287,7 @@ where
     #[inline]
     fn with<H>(self, set: impl FnOnce(Hooks<C, N, S, O>) -> H) -> AsyncRetry<F, Fut, T, E, H> {
         let hooks = set(self.hooks);
-        AsyncRetry { operation: self.operation, hooks, makes: PhantomData, yields: PhantomData }
+        AsyncRetry { operation: self.operation, hooks, makes: PhantomData }
     }
 
     /// Classifies errors at the call; see [`RetryExt::retry_if`](crate::RetryExt::retry_if).
@@ -368,7 +366,7 @@ where
         self.with(|hooks| hooks.with_observer(observer))
     }
 
-    /// Returns the future that does the work; see [`AsyncRetryExt::retry_with`]. With a sleeper of your own, it
+    /// Returns a future that runs the operation and its retries; see [`AsyncRetryExt::retry_with`]. With a sleeper of your own, it
     /// needs only the feature `async` and runs on any runtime, or on none.
     ///
     /// # Errors
@@ -490,10 +488,10 @@ where
         match this.state.as_mut().project() {
             StateProjection::Attempt { .. } => {}
             StateProjection::Start if !(*this.policy).borrow().has_limits() => {
-                self.as_mut().attempt();
+                self.as_mut().start_attempt();
             }
             _ => {
-                ready!(self.as_mut().go_on(cx))?;
+                ready!(self.as_mut().start_or_resume(cx))?;
             }
         }
         let mut this = self.as_mut().project();
@@ -504,7 +502,7 @@ where
             Ok(value) => {
                 this.state.set(State::End);
                 let call = Call { policy: (*this.policy).borrow(), caller: this.caller };
-                this.decision.succeeded(Report { call, observer: &this.hooks.observer });
+                this.decision.succeeded(this.hooks.report(call));
                 Poll::Ready(Ok(value))
             }
             Err(error) => self.failed(error, cx).map(Err),
@@ -524,9 +522,9 @@ where
 {
     /// Calls the operation.
     #[inline]
-    fn attempt(self: Pin<&mut Self>) {
+    fn start_attempt(self: Pin<&mut Self>) {
         let mut this = self.project();
-        // Drops a finished wait, with the failure that it kept, before the operation is called.
+        // Ends this future if the operation panics.
         this.state.set(State::End);
         let future = (this.operation)();
         this.state.set(State::Attempt { future });
@@ -555,7 +553,7 @@ where
         match sleeper.sleep(delay, Internal) {
             Some(wait) => {
                 this.state.set(State::Wait { wait, kept });
-                if let Err(stopped) = ready!(self.as_mut().wait(cx)) {
+                if let Err(stopped) = ready!(self.as_mut().poll_wait(cx)) {
                     return Poll::Ready(stopped);
                 }
             }
@@ -568,22 +566,26 @@ where
     }
 
     /// Begins the first attempt if there is a deadline or a budget, or the next one as soon as the wait is over.
+    /// Panics if the future has ended.
     #[cold]
     #[inline(never)]
-    fn go_on(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), RetryError<E>>> {
+    fn start_or_resume(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), RetryError<E>>> {
         let this = self.as_mut().project();
         match *this.state {
             State::Start => *this.decision = Decision::started((*this.policy).borrow()),
             State::Yielded => {}
             State::End => panic!("a retry was polled after its end"),
-            _ => ready!(self.as_mut().wait(cx))?,
+            _ => ready!(self.as_mut().poll_wait(cx))?,
         }
-        self.attempt();
+        self.start_attempt();
         Poll::Ready(Ok(()))
     }
 
     /// Polls the wait, and gives the error back if the wait is cancelled.
-    fn wait(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), RetryError<E>>> {
+    fn poll_wait(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), RetryError<E>>> {
         let mut this = self.project();
         let StateProjection::Wait { wait, .. } = this.state.as_mut().project() else {
             unreachable!("polled only while it waits");
@@ -600,7 +602,7 @@ where
             }
             Ended::Cancelled((wait, error)) => {
                 let call = Call { policy: (*this.policy).borrow(), caller: this.caller };
-                let report = Report { call, observer: &this.hooks.observer };
+                let report = this.hooks.report(call);
                 Err(this.decision.cancelled(wait, error, report, |_| {}))
             }
         })

@@ -3,7 +3,6 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::iter::FusedIterator;
-use std::mem;
 use std::panic::Location;
 use std::time::Duration;
 
@@ -63,13 +62,12 @@ use crate::transient::IsTransient;
 /// * Only retried errors are swallowed, and `on_retry` is called for each. An error that gives up
 ///   is yielded, and the following call continues with the next item.
 /// * If a deadline, a budget or a hint's limit refuses a retry, the following call of `next` first pauses, on the
-///   same sleeper. A loop that continues after an error therefore never spins. The pause is the refused
-///   delay, or the [longest hint that is obeyed](RetryPolicy::max_retry_after). No hook is called for
+///   same sleeper, so a loop that continues after such a refusal does not spin. (Permanent errors and exhausted
+///   attempts cause no pause.) The pause is the refused delay, or the [longest hint that is obeyed](RetryPolicy::max_retry_after). No hook is called for
 ///   it, and it is not part of `waited`. A sleeper that cancels the pause ends the sequence.
 /// * A transient error after which the source ends is yielded, with
-///   [`StopReason::SourceEnded`](crate::StopReason::SourceEnded), and then `None`. The failed item is
-///   therefore kept until the next one is there; drop locks and permits that the source needs inside the error
-///   before.
+///   [`StopReason::SourceEnded`](crate::StopReason::SourceEnded), and then `None`. The adapter therefore keeps a
+///   failed item until the next one: an error must not own a lock or a permit that the source needs.
 /// * The adapter is lazy: it takes from its source, and waits, only in `next`.
 pub trait RetryIteratorExt<T, E>: Iterator<Item = Result<T, E>> {
     /// Classifies errors at the call; see [`RetryExt::retry_if`](crate::RetryExt::retry_if).
@@ -245,10 +243,9 @@ pub struct RetryItems<I, T, E, P, H = Hooks> {
     before_next: Before,
 }
 
-/// What the next call of `next` does before it takes an item.
-#[derive(Clone, Copy, Debug, Default)]
+/// The action before the next item.
+#[derive(Clone, Copy, Debug)]
 enum Before {
-    #[default]
     Nothing,
     /// It pauses for so long, because a retry was refused.
     Pause(Duration),
@@ -271,7 +268,7 @@ where
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if !matches!(self.before_next, Before::Nothing) && self.ends() {
+        if !matches!(self.before_next, Before::Nothing) && self.pause_or_end() {
             return None;
         }
         let call = Call { policy: self.policy.borrow(), caller: self.caller };
@@ -288,7 +285,7 @@ where
                     policy: call.policy,
                     before_next: &mut self.before_next,
                 };
-                hooks.retry(source, error, decision.start(), &call)
+                hooks.run_retries(source, error, decision.start(), &call)
             }
         })
     }
@@ -307,26 +304,25 @@ where
 }
 
 impl<I, T, E, P, C, N, S: Sleep, O> RetryItems<I, T, E, P, Hooks<C, N, S, O>> {
-    /// Does what is to be done before the next item; returns whether the sequence ends there.
+    /// Pauses or ends the sequence, as the previous call decided. Returns whether the sequence ends.
     #[cold]
-    fn ends(&mut self) -> bool {
-        match mem::take(&mut self.before_next) {
-            Before::Nothing => false,
-            Before::Ended => true,
-            Before::Cancelled => {
-                self.before_next = Before::Cancelled;
-                true
-            }
+    fn pause_or_end(&mut self) -> bool {
+        // Changed only after the pause, so that a sleeper that panics does not lose it.
+        let (before_next, ends) = match self.before_next {
+            Before::Nothing => (Before::Nothing, false),
+            Before::Ended => (Before::Nothing, true),
+            Before::Cancelled => (Before::Cancelled, true),
             Before::Pause(delay) => {
                 let kept = S::Answer::keep((), Internal);
                 let answer = self.chain.hooks.sleeper.sleep(delay, Internal);
-                let cancelled = matches!(answer.end(kept, Internal), Ended::Cancelled(()));
-                if cancelled {
-                    self.before_next = Before::Cancelled;
+                match answer.end(kept, Internal) {
+                    Ended::Cancelled(()) => (Before::Cancelled, true),
+                    Ended::Elapsed | Ended::Woken(()) => (Before::Nothing, false),
                 }
-                cancelled
             }
-        }
+        };
+        self.before_next = before_next;
+        ends
     }
 }
 
@@ -341,16 +337,16 @@ impl<I, T, E> Attempts<T, E> for Source<'_, I>
 where
     I: Iterator<Item = Result<T, E>>,
 {
-    type Held = E;
-    type Lent = ();
+    type KeptUntilNext = E;
+    type KeptForSleeper = ();
 
     #[inline]
-    fn part(error: E) -> (E, ()) {
+    fn split(error: E) -> (E, ()) {
         (error, ())
     }
 
     #[inline]
-    fn join(error: E, (): ()) -> E {
+    fn rejoin(error: E, (): ()) -> E {
         error
     }
 
