@@ -3,6 +3,8 @@
 //! `config` without `try_parsing` and `envy` give every variable as text. `config` with `try_parsing` and
 //! `figment` guess a type for each.
 
+#![expect(clippy::result_large_err, reason = "the closures return the error of figment's jail")]
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -43,7 +45,7 @@ const EXPECTED: RetryConfig = RetryConfig {
     log_retries: Some(false),
 };
 
-/// What makes settings of variables.
+/// Reads the section from variables, whose names are keys.
 type Reader = fn(&[(&str, &str)]) -> Result<RetryConfig, String>;
 
 const READERS: [(&str, Reader); 4] = [
@@ -72,7 +74,6 @@ fn with_envy(variables: &[(&str, &str)]) -> Result<RetryConfig, String> {
 }
 
 /// Sets the variables of this process for a moment.
-#[expect(clippy::result_large_err, reason = "the closure's type is that of the jail")]
 fn with_figment(variables: &[(&str, &str)]) -> Result<RetryConfig, String> {
     let mut read = Err("not read".to_owned());
     figment::Jail::expect_with(|jail| {
