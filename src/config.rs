@@ -1108,6 +1108,17 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_that_has_lost_its_deadline_is_as_quick_as_one_without() {
+        static BUDGET: crate::RetryBudget = crate::RetryBudget::new();
+        let none = RetryConfig { max_elapsed: Some(Duration::MAX), ..RetryConfig::default() };
+        let ours = RetryPolicy::new().with_max_elapsed(Duration::from_secs(1));
+        let without = none.apply_to(ours).expect("three attempts");
+        assert_eq!((without.has_limits(), without.plain_attempts()), (false, 3));
+        let without = none.apply_to(ours.with_budget(&BUDGET)).expect("three attempts");
+        assert_eq!((without.has_limits(), without.plain_attempts()), (true, 0));
+    }
+
+    #[test]
     fn what_is_optional_is_what_it_holds() {
         use serde::de::IntoDeserializer;
         use serde::de::value::UnitDeserializer;
