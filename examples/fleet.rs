@@ -1,4 +1,4 @@
-//! `cargo run --release --example fleet` (about a minute; `-- --quick` takes seconds)
+//! `cargo run --release --example fleet` (minutes; `-- --quick` takes seconds)
 //!
 //! What retries do to a service that slows down under load, and what a budget changes: a simulation
 //! with this crate's own delays, decisions and budgets. Prints tables and draws plots. Fails if a

@@ -62,6 +62,10 @@ use crate::nanos::nanos;
 /// ```
 /// use retry_ext::{IsTransient, RetryBudget, RetryExt, RetryPolicy};
 /// use std::collections::VecDeque;
+/// # mod thread {
+/// #     pub static PAUSED: std::sync::Mutex<Vec<u64>> = std::sync::Mutex::new(Vec::new());
+/// #     pub fn sleep(delay: std::time::Duration) { PAUSED.lock().unwrap().push(delay.as_secs()); }
+/// # }
 ///
 /// static BUDGET: RetryBudget = RetryBudget::new();
 /// static POLICY: RetryPolicy = RetryPolicy::new().with_budget(&BUDGET);
@@ -71,8 +75,6 @@ use crate::nanos::nanos;
 /// #     calls += 1;
 /// #     if calls < 5 { Err(std::io::Error::from(std::io::ErrorKind::TimedOut)) } else { Ok(()) }
 /// # };
-/// # let mut pauses = Vec::new();
-/// # let mut sleep = |delay: std::time::Duration| pauses.push(delay.as_secs()); // std::thread::sleep
 /// let mut jobs = VecDeque::from(["letter"]);
 /// while let Some(job) = jobs.pop_front() {
 ///     let deliver = || deliver(job);
@@ -82,11 +84,11 @@ use crate::nanos::nanos;
 ///         jobs.push_back(job);
 ///     }
 ///     if let Some(delay) = error.next_delay() {
-///         sleep(delay); // refused: the loop must not start over at once
+///         thread::sleep(delay); // refused: the loop must not start over at once
 ///     }
 /// }
 /// # // Three attempts on the two free retries; one refused; and the success.
-/// # assert_eq!((calls, pauses), (5, vec![1]));
+/// # assert_eq!((calls, thread::PAUSED.lock().unwrap().as_slice()), (5, &[1][..]));
 /// ```
 ///
 /// Iterators of `Result`s [pause by themselves](crate::RetryIteratorExt) at the start of the following `next`.
@@ -209,20 +211,6 @@ impl RetryBudget {
     pub fn available(&self) -> u32 {
         let left = self.ledger.available(self.now(), |deposits| self.allowed(deposits));
         u32::try_from(left).unwrap_or(u32::MAX)
-    }
-
-    /// Withdraws one retry, for an extra call that is not a retry but shares the budget, such as a hedged request. Returns
-    /// whether the call may be made. If it may, the budget is charged.
-    ///
-    /// ```
-    /// # use retry_ext::RetryBudget;
-    /// static BUDGET: RetryBudget = RetryBudget::new().with_min_retries(1);
-    /// assert!(BUDGET.try_withdraw());
-    /// assert!(!BUDGET.try_withdraw()); // nothing has succeeded since
-    /// ```
-    #[must_use = "a call may be made only if this is true"]
-    pub fn try_withdraw(&self) -> bool {
-        self.withdraw()
     }
 
     /// An operation has succeeded.

@@ -197,6 +197,19 @@
 //! successes before it have expired, and 3.00 without; and where a tenth of the calls fails for reasons
 //! of their own, 99.85 % of the requests succeed with it, and 99.90 % without.
 //!
+//! A refusal returns at once, so a loop that starts over must pause for [`RetryError::next_delay`];
+//! [`RetryBudget`] shows how. A hundred workers in a full outage of 10 s, whose calls fail after 10 ms:
+//!
+//! | three attempts, no jitter | calls |
+//! |---|---|
+//! | no budget, each starts over at once | 1,000 |
+//! | budget, each starts over at once | 99,680 |
+//! | budget, each pauses for `next_delay` | 998 |
+//!
+//! A crowd that is told one `Retry-After` spreads over a quarter of it: of 1,000 clients with a first delay
+//! of 10 ms, full jitter and a hint of 30 s, at most 9 call within the same 10 ms. A hint that equals
+//! `max_delay` leaves no room for a spread, and all 1,000 call at once.
+//!
 //! # Recipes
 //!
 //! ## Somebody else's error type
