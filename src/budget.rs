@@ -213,6 +213,20 @@ impl RetryBudget {
         u32::try_from(left).unwrap_or(u32::MAX)
     }
 
+    /// Withdraws one retry, for an extra call that is not a retry but shares the budget, such as a hedged request. Returns
+    /// whether the call may be made. If it may, the budget is charged.
+    ///
+    /// ```
+    /// # use retry_ext::RetryBudget;
+    /// static BUDGET: RetryBudget = RetryBudget::new().with_min_retries(1);
+    /// assert!(BUDGET.try_withdraw());
+    /// assert!(!BUDGET.try_withdraw()); // nothing has succeeded since
+    /// ```
+    #[must_use = "a call may be made only if this is true"]
+    pub fn try_withdraw(&self) -> bool {
+        self.withdraw()
+    }
+
     /// An operation has succeeded.
     #[inline]
     pub(crate) fn deposit(&self) {
