@@ -20,7 +20,7 @@ const USAGE: &str = "usage: retry_command [--attempts N] [--on CODE,CODE…] [--
   --help             says this
 
 The environment: RETRY_MAX_ATTEMPTS, RETRY_BACKOFF_FACTOR, RETRY_INITIAL_DELAY, RETRY_MAX_DELAY,
-RETRY_MAX_ELAPSED, RETRY_JITTER, RETRY_LOG; and RUST_LOG.";
+RETRY_MAX_RETRY_AFTER, RETRY_MAX_ELAPSED, RETRY_JITTER, RETRY_LOG; and RUST_LOG.";
 
 /// The shell's words for cannot be run and not found.
 const CANNOT_RUN: u8 = 126;

@@ -10,7 +10,7 @@ use crate::nanos::{CoarseNanos, LONGEST, below_a_second, nanos};
 
 /// How long to wait before each retry.
 ///
-/// A `Copy` value (152 bytes on 64-bit targets). Every constructor and setter is a `const fn`, so a backoff can be a
+/// A `Copy` value (160 bytes on 64-bit targets). Every constructor and setter is a `const fn`, so a backoff can be a
 /// constant, and one with a value that makes no sense does not compile.
 ///
 /// One formula serves all strategies. With initial delay `d`, factor `f` and increment `i`, the
@@ -159,8 +159,8 @@ impl Backoff {
         backoff.consistent()
     }
 
-    /// A list of delays, of which the last repeats. A delay above 60 s raises [`max_delay`](Self::max_delay), so that it
-    /// is kept.
+    /// A list of delays, of which the last repeats. A delay above 60 s raises [`max_delay`](Self::max_delay), so
+    /// that it is kept.
     ///
     /// Cap and jitter apply as usual; the initial delay, factor and increment are ignored.
     /// [Decorrelated](Jitter::Decorrelated) jitter, which follows its own draws, uses the first delay alone.
@@ -476,16 +476,19 @@ impl fmt::Debug for Backoff {
             Growth::Computed(Source::Schedule(delays), _) => schedule = Some(delays),
             Growth::Whole | Growth::Computed(Source::Factor(_), _) => {}
         }
-        f.debug_struct("Backoff")
+        let mut settings = f.debug_struct("Backoff");
+        settings
             .field("initial_delay", initial_delay)
             .field("factor", factor)
             .field("increment", increment)
             .field("max_delay", &curve.max_delay)
             .field("custom", &custom)
-            .field("schedule", &schedule)
             .field("seed", &curve.seed)
-            .field("jitter", &curve.jitter)
-            .finish()
+            .field("jitter", &curve.jitter);
+        if let Some(delays) = schedule {
+            settings.field("schedule", &delays);
+        }
+        settings.finish()
     }
 }
 

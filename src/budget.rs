@@ -213,8 +213,8 @@ impl RetryBudget {
         u32::try_from(left).unwrap_or(u32::MAX)
     }
 
-    /// Withdraws one retry, for an extra call that is not a retry but shares the budget, such as a hedged request. Returns
-    /// whether the call may be made. If it may, the budget is charged.
+    /// Withdraws one retry, for an extra call that is not a retry but shares the budget, such as a hedged
+    /// request. Returns whether the call may be made. If it may, the budget is charged.
     ///
     /// ```
     /// # use retry_ext::RetryBudget;

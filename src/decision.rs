@@ -202,8 +202,12 @@ impl Decision {
         nanos: u64,
     ) -> Result<Option<Tick>, Stop> {
         let delay = policy.duration(nanos);
-        (limits.check)(policy, self.start, self.waited, delay)
-            .map_err(|reason| Stop::instead_of(delay, reason))
+        (limits.check)(policy, self.start, self.waited, delay).map_err(|reason| {
+            // A curve may begin at zero, for a fast first retry. A caller that starts over must pause all the same.
+            let is_zero = nanos == 0 && policy.backoff.delay(self.attempt).is_zero();
+            let pause = if is_zero { policy.backoff.delay(self.attempt + 1) } else { delay };
+            Stop::instead_of(pause, reason)
+        })
     }
 
     /// Takes back a wait that ended early. The attempt follows, and the wait does not count.

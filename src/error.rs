@@ -118,7 +118,7 @@ impl<E> RetryError<E> {
     ///
     /// | reason | `next_delay` |
     /// |---|---|
-    /// | [`BudgetExhausted`](StopReason::BudgetExhausted), [`DeadlineExceeded`](StopReason::DeadlineExceeded) | the delay that would have followed |
+    /// | [`BudgetExhausted`](StopReason::BudgetExhausted), [`DeadlineExceeded`](StopReason::DeadlineExceeded) | the delay that would have followed, or the one after it if that delay is zero |
     /// | [`RetryAfterTooLong`](StopReason::RetryAfterTooLong) | the server's hint |
     /// | [`Cancelled`](StopReason::Cancelled) | the full delay, although a part of it may have passed |
     /// | any other | `None` |
@@ -147,10 +147,7 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// A stop without a delay that could have followed. Out of line, so that the way to the next attempt does not prepare
-    /// it.
-    #[cold]
-    #[inline(never)]
+    /// A stop without a delay that could have followed.
     pub(crate) const fn because(reason: StopReason) -> Self {
         Self { next_delay: NextDelay::NONE, reason }
     }
@@ -227,7 +224,7 @@ impl<T, E> RetryResultExt<T, E> for Result<T, RetryError<E>> {
 
 impl<T, E> Sealed for Result<T, RetryError<E>> {}
 
-/// Never transient: whoever gave up has already tried as often as allowed.
+/// Never transient: the retry that gave up has already tried as often as allowed.
 ///
 /// ```
 /// use retry_ext::{RetryExt, RetryPolicy};

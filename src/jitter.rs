@@ -25,7 +25,8 @@ use crate::seed::fresh_seed;
 /// the draw is then from `h` to `h` plus the width of the range, and at least `h / 4` wide. Clients that were told the
 /// same "30 s" therefore spread over seconds. A wait never exceeds the larger of the cap and
 /// [`max_retry_after`](crate::RetryPolicy::with_max_retry_after), so a hint that equals both leaves no
-/// room: all clients come back at once. Set `max_retry_after` a quarter above the longest hint that you expect. A wait that the hint moved is not "the delay before" of `Decorrelated`.
+/// room: all clients come back at once. Set `max_retry_after` a quarter above the longest hint that you expect.
+/// A wait that the hint moved is not "the delay before" of `Decorrelated`.
 ///
 /// Draws differ from run to run, from thread to thread and from process to process, forked ones included, unless two draws
 /// get the same reading of the same clock. A snapshot of a machine that is restored twice, together with its clock, may

@@ -18,7 +18,7 @@
 //!   reads, and writes that carry an idempotency key; leave the rest to a person.
 //! * **where the other side is overloaded.** Three attempts are up to three times the load, at the
 //!   worst moment. Spread them with [`Jitter::Full`], set a
-//!   [deadline](RetryPolicy::with_max_elapsed) after which nobody waits for the answer any more, and
+//!   [deadline](RetryPolicy::with_max_elapsed) after which the answer is no longer awaited, and
 //!   share a [budget](RetryBudget) among all calls of one service.
 //! * **where it is nested.** Three layers of three attempts are 27 calls. Retry at one layer, the
 //!   one that knows what is idempotent. A [`RetryError`] is never transient, so that passing it on
@@ -54,8 +54,8 @@
 //!    when it is scheduled, before its wait. Iterators pause after a refused retry; your own loops pause for
 //!    [`RetryError::next_delay`]. The last real error always reaches the caller, in a [`RetryError`].
 //! 10. **Logs carry no data.** Records name the place, the numbers and the error's type, never its
-//!     text. See [below](#logs). A logger or an observer that itself retries causes no further reports on its
-//!     thread.
+//!     text. See [below](#logs). A retry within one of these records, or within an observer, is not reported:
+//!     a logger that retries does not recurse.
 //! 11. **Bad values fail early.** In a constant they do not compile; at run time the setter panics
 //!     with a plain sentence.
 //! 12. **Two runs differ.** Two retries of one policy draw different jitter, in two threads and in
@@ -400,7 +400,7 @@
 //! ## Around a circuit breaker
 //!
 //! The breaker goes inside, so that it counts every attempt, and its "open" is permanent: once the
-//! circuit is open, nobody waits. Here with the `recloser` crate:
+//! circuit is open, no retry waits. Here with the `recloser` crate:
 //!
 //! ```
 //! use std::io::{Error, ErrorKind};
@@ -470,6 +470,9 @@
 //! WARN  retry_ext  fetch: gave up on app::FetchError after 3 attempts and 3s of waiting: attempts exhausted
 //! DEBUG retry_ext  fetch: succeeded after 2 attempts and 1s of waiting
 //! ```
+//!
+//! A logger that itself retries, to ship its records, should do so [without logging](RetryPolicy::with_logging): within a
+//! record of this crate its retries are not logged, but within one of your program they are.
 //!
 //! The place is the policy's [name](RetryPolicy::with_name), or the line that called `retry_with`.
 //! The same is there as key-values: `operation`, `attempt`, `max_attempts`, and `delay`, or `waited`
@@ -656,7 +659,7 @@ pub use transient::IsTransient;
 /// |---|---|
 /// | `F`, `I`, `Fut` | the operation: a closure, an iterator; the future that a closure returns |
 /// | `T`, `E` | the value and the error of the operation |
-/// | `P` | the policy: [`RetryPolicy`](crate::RetryPolicy), a reference to one, or an `Arc` |
+/// | `P` | the policy: [`RetryPolicy`], a reference to one, or an `Arc` |
 /// | `H` | the [`Hooks`](chain::Hooks): all optional settings of a chain |
 /// | `C`, `N`, `S`, `O` | the parts of the hooks: classifier, hook, sleeper, observer |
 /// | `Q` | the predicate of `retry_if` |

@@ -12,7 +12,7 @@ use crate::nanos::{LONGEST, TotalWait, below_a_second, nanos};
 
 /// How often an operation is attempted, how long all of it may take, and the [`Backoff`] between.
 ///
-/// A `Copy` value without closures (232 bytes on 64-bit targets): make it a constant and share it. Every setter is a
+/// A `Copy` value without closures (240 bytes on 64-bit targets): make it a constant and share it. Every setter is a
 /// `const fn`, so that a constant with a value that makes no sense does not compile:
 ///
 /// ```

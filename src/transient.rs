@@ -118,7 +118,7 @@ const OUT_OF_DESCRIPTORS: &[i32] = if cfg!(unix) {
 /// | `TimedOut` | the peer was too slow this time |
 /// | `HostUnreachable`, `NetworkUnreachable`, `NetworkDown` | routes come and go |
 /// | `Interrupted`, `WouldBlock` | the call itself asks to be made again |
-/// | `ResourceBusy`, `ExecutableFileBusy`, `Deadlock` | somebody else holds it |
+/// | `ResourceBusy`, `ExecutableFileBusy`, `Deadlock` | another process or thread holds it |
 /// | `StaleNetworkFileHandle` | the file server was restarted |
 ///
 /// Every other kind is permanent: `NotFound`, `PermissionDenied`, `AlreadyExists`, `AddrInUse`,

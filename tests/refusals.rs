@@ -367,3 +367,39 @@ fn p41_a_constant_delay_above_the_default_cap_is_kept() {
     assert_eq!(Backoff::constant(secs(5)).max_delay(), secs(60));
     assert_eq!(Backoff::constant(Duration::MAX).delay(1), Duration::MAX);
 }
+
+#[test]
+fn p31_a_curve_that_begins_at_zero_does_not_make_a_refusal_spin() {
+    fn fast_first(retry: u32) -> Duration {
+        Backoff::exponential().delay(retry - 1)
+    }
+
+    let policy = POLICY.with_backoff(Backoff::custom(fast_first)).with_max_attempts(5);
+    let refused = |policy| stopped(down.sleep_with(|_| ()).retry_with(policy)).1;
+    assert_eq!(refused(policy.with_budget(spent())), Some(secs(1)));
+    assert!(calls_in_ten_seconds(policy.with_budget(spent())) <= calls_in_ten_seconds(policy));
+    let linear = POLICY.with_backoff(Backoff::linear()).with_initial_delay(Duration::ZERO);
+    assert_eq!(refused(linear.with_budget(spent())), Some(secs(1)));
+    assert_eq!(calls_in_ten_seconds(linear.with_budget(spent())), 10);
+    // The delay that is checked against the deadline is still the one of zero.
+    paused(async {
+        assert_eq!(refused(policy.with_max_elapsed(ms(1))), Some(secs(1)));
+        let mut calls = 0;
+        let counted = || {
+            calls += 1;
+            down()
+        };
+        assert!(counted.sleep_with(|_| ()).retry_with(policy.with_max_elapsed(ms(1))).is_err());
+        assert_eq!(calls, 2);
+    });
+}
+
+#[test]
+fn p31_a_limit_of_hints_below_the_first_delay_does_not_make_a_refusal_spin() {
+    let pauses = RefCell::new(Vec::new());
+    let source = std::iter::repeat_n(Err::<(), _>(Throttled(secs(5))), 2);
+    let policy = POLICY.with_initial_delay(ms(50)).with_max_retry_after(Duration::ZERO);
+    let items = source.sleep_with(|pause| pauses.borrow_mut().push(pause)).retry_with(policy);
+    items.for_each(drop);
+    assert_eq!(pauses.into_inner(), [ms(50); 2]);
+}

@@ -63,8 +63,11 @@ use crate::transient::IsTransient;
 ///   is yielded, and the following call continues with the next item.
 /// * If a deadline, a budget or a hint's limit refuses a retry, the following call of `next` first pauses, on the
 ///   same sleeper, so a loop that continues after such a refusal does not spin. (Permanent errors and exhausted
-///   attempts cause no pause.) The pause is the refused delay, or the [longest hint that is obeyed](RetryPolicy::max_retry_after). No hook is called for
-///   it, and it is not part of `waited`. A sleeper that cancels the pause ends the sequence.
+///   attempts cause no pause.) The pause is the refused [`next_delay`](RetryError::next_delay). After a hint it is
+///   the [longest hint that is obeyed](RetryPolicy::max_retry_after), and at least the first delay. No hook is
+///   called for it, and it is not part of `waited`. A sleeper that cancels the pause ends the sequence.
+/// * A cancelled wait yields its error, with [`StopReason::Cancelled`](crate::StopReason::Cancelled). Leave
+///   the loop then: the following call continues with the next item.
 /// * A transient error after which the source ends is yielded, with
 ///   [`StopReason::SourceEnded`](crate::StopReason::SourceEnded), and then `None`. The adapter therefore keeps a
 ///   failed item until the next one: an error must not own a lock or a permit that the source needs.
@@ -364,7 +367,9 @@ where
     fn stopped(&mut self, stop: Stop) {
         let pause = match stop.reason {
             StopReason::DeadlineExceeded | StopReason::BudgetExhausted => stop.next_delay(),
-            StopReason::RetryAfterTooLong => Some(self.policy.max_retry_after()),
+            StopReason::RetryAfterTooLong => {
+                Some(self.policy.max_retry_after().max(self.policy.backoff.delay(1)))
+            }
             _ => None,
         };
         if let Some(delay) = pause {

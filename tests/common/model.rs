@@ -328,7 +328,11 @@ impl<'a> Model<'a> {
         let stop = expected.end.as_ref().err();
         self.pause = stop.and_then(|stop| match stop.reason {
             StopReason::DeadlineExceeded | StopReason::BudgetExhausted => stop.next_delay,
-            StopReason::RetryAfterTooLong => Some(self.rules.max_retry_after()),
+            StopReason::RetryAfterTooLong => {
+                let first = nanos(self.rules.growth.first()).min(self.rules.limit());
+                let first = self.rules.delay(first);
+                Some(self.rules.max_retry_after().max(first))
+            }
             _ => None,
         });
         expected
@@ -395,11 +399,18 @@ impl<'a> Model<'a> {
             let granted = seen.waits.get(expected.waits.len()).copied();
             // A wait that was refused is a draw as well.
             let delay = granted.or(seen.next_delay()).map_or(least, |it| it.clamp(least, most));
+            // A curve that begins at zero must not make a caller spin.
+            let pause = if delay.is_zero() && rules.nominal(attempt).end().is_zero() {
+                let after = rules.nominal(attempt + 1);
+                seen.next_delay().unwrap_or_default().clamp(*after.start(), *after.end())
+            } else {
+                delay
+            };
             if !fits(delay) {
-                return give_up(&error, StopReason::DeadlineExceeded, Some(delay));
+                return give_up(&error, StopReason::DeadlineExceeded, Some(pause));
             }
             if purse.as_mut().is_some_and(|purse| !purse.pay()) {
-                return give_up(&error, StopReason::BudgetExhausted, Some(delay));
+                return give_up(&error, StopReason::BudgetExhausted, Some(pause));
             }
             expected.heard.push(Heard {
                 attempt,
