@@ -28,7 +28,8 @@ use crate::nanos::{CoarseNanos, LONGEST, below_a_second, nanos};
 /// | [`schedule(&[d₁, d₂, d₃])`](Self::schedule) | | | | `d₁`, `d₂`, `d₃`, `d₃` … |
 /// | [`custom(f)`](Self::custom) | | | | `f(1)`, `f(2)`, `f(3)` … |
 ///
-/// All are capped by [`max_delay`](Self::max_delay), 60 s unless set otherwise, and have no
+/// All are capped by [`max_delay`](Self::max_delay): 60 s unless it is set, or raised by a longer delay of `constant` or
+/// `schedule`. They have no
 /// [`Jitter`] unless set otherwise.
 ///
 /// The arithmetic is in whole nanoseconds of 64 bits and saturates: it never panics and never wraps.
@@ -162,15 +163,16 @@ impl Backoff {
     /// A list of delays, of which the last repeats. A delay above 60 s raises [`max_delay`](Self::max_delay), so
     /// that it is kept.
     ///
-    /// Cap and jitter apply as usual; the initial delay, factor and increment are ignored.
-    /// [Decorrelated](Jitter::Decorrelated) jitter, which follows its own draws, uses the first delay alone.
+    /// A policy makes one retry fewer than it has attempts: three delays need four attempts. Cap and jitter apply as
+    /// usual; the initial delay, factor and increment are ignored. A raised cap raises the limit of hints too, unless
+    /// the policy sets [`max_retry_after`](crate::RetryPolicy::with_max_retry_after). [Decorrelated](Jitter::Decorrelated) jitter, which follows its own draws, uses the first delay alone.
     ///
     /// # Panics
     ///
     /// If `delays` is empty. In a constant that is a compile error.
     ///
     /// ```
-    /// # use retry_ext::Backoff;
+    /// # use retry_ext::{Backoff, RetryPolicy};
     /// # use std::time::Duration;
     /// const WEBHOOK: Backoff = Backoff::schedule(&[
     ///     Duration::from_secs(5),
@@ -180,6 +182,9 @@ impl Backoff {
     ///
     /// let seconds: Vec<u64> = WEBHOOK.iter().take(5).map(|delay| delay.as_secs()).collect();
     /// assert_eq!(seconds, [5, 300, 1800, 1800, 1800]);
+    ///
+    /// let policy = RetryPolicy::from(WEBHOOK).with_max_attempts(4);
+    /// assert_eq!(policy.delays().map(|delay| delay.as_secs()).collect::<Vec<_>>(), [5, 300, 1800]);
     /// ```
     #[track_caller]
     pub const fn schedule(delays: &'static [Duration]) -> Self {

@@ -34,7 +34,7 @@ use crate::text::{AttemptOf, Shown};
 pub struct RetryEvent<'a, E> {
     /// The attempt that just failed, from 1.
     pub attempt: u32,
-    /// How many attempts there are at most, the first included.
+    /// The largest number of attempts, the first included; `u32::MAX` if attempts are unlimited.
     pub max_attempts: u32,
     /// Exactly what will now be waited.
     pub delay: Duration,
@@ -196,7 +196,7 @@ pub struct Observation {
     pub name: Option<&'static str>,
     /// The attempt that has just ended, from 1; so also how many there were.
     pub attempt: u32,
-    /// How many attempts there are at most, the first included.
+    /// The largest number of attempts, the first included; `u32::MAX` if attempts are unlimited.
     pub max_attempts: u32,
     /// What was waited so far.
     pub waited: Duration,

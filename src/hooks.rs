@@ -19,7 +19,8 @@ use crate::transient::IsTransient;
 /// | `S`: sleeper | [`sleep_with`](crate::RetryExt::sleep_with) | the closure |
 /// | `O`: observer | [`observe`](crate::RetryExt::observe) | [`Observed<O>`](Observed), around the observer |
 ///
-/// Chain types carry all of them in their one parameter `H`. Name it to store a chain:
+/// Chain types carry all of them in their one parameter `H`. Name it to store a chain. A chain runs once; to run an
+/// operation again, store the policy and the function instead:
 ///
 /// ```
 /// use retry_ext::chain::{ByError, Hooks, Retry};

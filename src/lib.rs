@@ -380,10 +380,8 @@
 //!     fn is_transient(&self) -> bool { matches!(self, Self::NotYet) }
 //! }
 //!
-//! const POLL: RetryPolicy = RetryPolicy::new()
+//! const POLL: RetryPolicy = RetryPolicy::within(Duration::from_secs(30))
 //!     .with_backoff(Backoff::constant(Duration::from_millis(1)))
-//!     .with_max_attempts(u32::MAX)
-//!     .with_max_elapsed(Duration::from_secs(30))
 //!     .with_logging(false);
 //!
 //! # let mut states = ["running", "running", "done"].into_iter();

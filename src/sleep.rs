@@ -59,6 +59,9 @@ pub enum SleepOutcome {
     Cancelled,
     /// The wait ended early, and the next attempt starts now. Nothing is added to
     /// [`waited`](crate::RetryError::waited); for a deadline, the clock alone counts.
+    ///
+    /// Return it only for an event that is then used up, such as a message taken from a channel. A sleeper that
+    /// always returns it makes a busy loop out of a policy without a limit of attempts.
     Woken,
 }
 
