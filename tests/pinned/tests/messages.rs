@@ -26,7 +26,7 @@ const MISTAKES: [(&str, &[&str]); 31] = [
         &["`Borrow<RetryPolicy>` is not implemented for `Backoff`"],
     ),
     ("with_tokio/blanket_of_ones_own", &["only traits defined in the current crate"]),
-    ("with_tokio/blocking_sleeper", &["`()` is not a future"]),
+    ("with_tokio/blocking_sleeper", &["`()` is not a future", FEATURE, SLEEPER]),
     ("with_tokio/blocking_verb_on_a_future", &["+ use retry_ext::AsyncRetryExt;"]),
     (
         "with_tokio/called_already",
@@ -40,9 +40,9 @@ const MISTAKES: [(&str, &[&str]); 31] = [
     ("with_tokio/error_in_a_box", &[RETRY_IF]),
     ("with_tokio/error_of_a_chain", &[UNCLASSIFIED, RETRY_IF, IMPLEMENT]),
     ("with_tokio/error_of_a_closure", &[UNCLASSIFIED, RETRY_IF, IMPLEMENT]),
-    ("with_tokio/error_of_a_loop", &[UNCLASSIFIED, "wrap it in a type of your own", IMPLEMENT]),
+    ("with_tokio/error_of_a_loop", &[UNCLASSIFIED, "wrap it in a newtype", IMPLEMENT]),
     ("with_tokio/error_of_an_async_chain", &[UNCLASSIFIED, RETRY_IF, IMPLEMENT]),
-    ("with_tokio/error_of_an_async_closure", &[UNCLASSIFIED, RETRY_IF, IMPLEMENT]),
+    ("with_tokio/error_of_an_async_closure", &[UNCLASSIFIED, RETRY_IF, IMPLEMENT, FLATTEN]),
     ("with_tokio/error_of_an_iterator", &[UNCLASSIFIED, RETRY_IF, IMPLEMENT]),
     (
         "with_tokio/forgotten_await",
@@ -69,10 +69,11 @@ const MISTAKES: [(&str, &[&str]); 31] = [
     ("without_tokio/no_sleeper_in_a_chain", &[FEATURE, SLEEPER]),
 ];
 
-const UNCLASSIFIED: &str = "`ParseIntError` does not say which of its errors are transient";
-const RETRY_IF: &str = "put `.retry_if(|error| ..)` before `.retry_with(policy)`";
+const UNCLASSIFIED: &str = "`ParseIntError` cannot be retried: it does not implement `IsTransient`";
+const RETRY_IF: &str = "add `.retry_if(|error| ..)` before `.retry_with(policy)`";
 const IMPLEMENT: &str = "`impl retry_ext::IsTransient for ParseIntError { fn is_transient(&self)";
 const FEATURE: &str = "enable the feature `tokio` of `retry-ext`";
+const FLATTEN: &str = "flatten it first: `(async || timeout(limit, fetch()).await?)";
 const SLEEPER: &str = "add `.sleep_with(|delay| ..)`, with a future of your runtime's timer";
 
 fn cases() -> PathBuf {
