@@ -11,7 +11,7 @@ use crate::sealed::Internal;
 /// How a wait ended.
 ///
 /// Sleepers may return a `SleepOutcome` or one of the types that convert into it, see
-/// [`Wake`](crate::chain::Wake).
+/// [`Wake`].
 ///
 /// ```
 /// use std::ops::ControlFlow;

@@ -66,10 +66,10 @@ use crate::transient::IsTransient;
 ///   attempts cause no pause.) The pause is the refused [`next_delay`](RetryError::next_delay). After a hint it is
 ///   the [longest hint that is obeyed](RetryPolicy::max_retry_after), and at least the first delay. No hook is
 ///   called for it, and it is not part of `waited`. A sleeper that cancels the pause ends the sequence.
-/// * A cancelled wait yields its error, with [`StopReason::Cancelled`](crate::StopReason::Cancelled). Leave
+/// * A cancelled wait yields its error, with [`StopReason::Cancelled`]. Leave
 ///   the loop then: the following call continues with the next item.
 /// * A transient error after which the source ends is yielded, with
-///   [`StopReason::SourceEnded`](crate::StopReason::SourceEnded), and then `None`. The adapter therefore keeps a
+///   [`StopReason::SourceEnded`], and then `None`. The adapter therefore keeps a
 ///   failed item until the next one: an error must not own a lock or a permit that the source needs.
 /// * The adapter is lazy: it takes from its source, and waits, only in `next`.
 pub trait RetryIteratorExt<T, E>: Iterator<Item = Result<T, E>> {
