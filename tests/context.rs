@@ -195,3 +195,12 @@ fn a_wait_that_was_slept_can_be_neither_woken_nor_cancelled() {
     assert_eq!((stopped.attempts(), stopped.waited()), (2, Duration::from_nanos(1)));
     assert_eq!((stopped.reason(), stopped.next_delay()), (StopReason::Cancelled, None));
 }
+
+#[test]
+fn a_stop_leaves_no_wait_that_could_be_woken() {
+    let mut retry = RetryPolicy::new().with_max_attempts(2).start();
+    assert_eq!(retry.delay_after(&ErrorKind::TimedOut), Ok(secs(1)));
+    assert_eq!(retry.delay_after(&ErrorKind::TimedOut), Err(StopReason::AttemptsExhausted));
+    retry.woken();
+    assert_eq!((retry.attempt(), retry.waited()), (2, secs(1)));
+}
