@@ -451,6 +451,16 @@ impl Backoff {
         range.above(hint).draw(state.jitter.next(retry, &self.curve.seed))
     }
 
+    /// Returns this backoff with a computed delay in the place of its curve, for one retry. The delay is the initial
+    /// delay of `Decorrelated` as well.
+    pub(crate) fn computed(mut self, nominal: Duration, state: &mut BackoffState) -> Self {
+        let nominal = nanos(nominal).min(self.curve.cap);
+        state.next = nominal;
+        // No delay is below a bound of zero, so none follows.
+        (self.curve.first, self.curve.bound, self.curve.growth) = (nominal, 0, Growth::Whole);
+        self
+    }
+
     /// To be called after a change of initial delay, factor, increment, cap or custom delays.
     const fn consistent(mut self) -> Self {
         let max_delay = self.curve.max_delay;

@@ -2,26 +2,28 @@
 //!
 //! One failed call takes this way through the crate:
 //!
-//! 1. The driver passes the error to [`Decision::failed`], which calls `decide`.
+//! 1. The driver passes the outcome to `Classify::judge`, and a failure to [`Decision::failed`], which calls `decide`.
 //! 2. `decide` calls the classifier, compares the attempt with `max_attempts`, and checks the hint.
-//! 3. `Backoff::wait`, or `hinted_wait` after a hint, computes the delay; `Range::draw` adds jitter.
+//! 3. `Backoff::wait`, or `hinted_wait` after a hint, computes the delay; `Range::draw` adds jitter. If the chain
+//!    has `delay_with`, `Backoff::computed` puts its delay in the place of the curve.
 //! 4. `Limits::check` compares the delay with the deadline, then withdraws from the budget.
 //! 5. `failed` books the attempt and the wait, calls `Report::retry`, and returns a [`Wait`].
-//! 6. The driver calls the retry hook and the sleeper. An early end goes to [`Decision::woken`] or
-//!    [`Decision::cancelled`].
+//! 6. The driver calls the retry hook and the sleeper. An early end goes to [`Decision::woken`] or [`Decision::cancelled`].
+//! 7. When there is no further attempt, `Shape::finish` makes the result for the caller.
 
-use std::any::type_name;
 use std::time::Duration;
 
 use crate::backoff::BackoffState;
+use crate::budget::RetryBudget;
 use crate::clock::Tick;
 use crate::error::{RetryError, Stop, StopReason};
 use crate::event::RetryEvent;
-use crate::hooks::{Classify, Observe};
+use crate::hooks::{ChainBudget, Classify, ComputeDelay, Hooks, Observe};
 use crate::jitter::Hint;
 use crate::nanos::{CoarseNanos, TotalWait, nanos};
+use crate::operation::{Attempt, Deadline};
 use crate::policy::{Limits, RetryPolicy};
-use crate::report::Report;
+use crate::report::{Call, Report};
 use crate::sealed::Internal;
 
 /// The state of an operation between its first call and its last. It decides and counts; it neither
@@ -36,7 +38,7 @@ pub(crate) struct Decision {
 
 /// A granted retry whose wait has not ended. The attempt and the wait are booked already, so that the state is right
 /// if a hook or a sleeper panics. A wait that comes to its end needs no further call.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[must_use = "give it back to the decision if the wait ends early"]
 pub(crate) struct Wait {
     nanos: u64,
@@ -51,18 +53,18 @@ impl Wait {
     }
 
     #[inline]
-    pub(crate) fn event<'a, E>(
+    pub(crate) fn event<'a, X>(
         &self,
         policy: &RetryPolicy,
         delay: Duration,
-        error: &'a E,
-    ) -> RetryEvent<'a, E> {
+        failure: &'a X,
+    ) -> RetryEvent<'a, X> {
         RetryEvent {
             attempt: self.failed_attempt,
             max_attempts: policy.max_attempts(),
             delay,
             waited: self.waited_before.get(),
-            error,
+            error: failure,
             name: policy.name(),
         }
     }
@@ -74,6 +76,39 @@ struct Granted {
     state: BackoffState,
     previous: CoarseNanos,
     start: Option<Tick>,
+}
+
+/// The settings of a chain that take part in the decision.
+pub(crate) struct Judge<'a, C, D, B> {
+    pub(crate) classifier: &'a mut C,
+    pub(crate) delay: &'a mut D,
+    pub(crate) budget: &'a B,
+}
+
+/// The settings of a chain that replace those of the policy.
+#[derive(Clone, Copy)]
+struct Own<'a> {
+    nominal: Option<Duration>,
+    budget: Option<&'a RetryBudget>,
+}
+
+impl Own<'_> {
+    #[inline]
+    const fn is_set(&self) -> bool {
+        self.nominal.is_some() || self.budget.is_some()
+    }
+}
+
+impl<C, N, S, O, D, B: ChainBudget> Hooks<C, N, S, O, D, B> {
+    /// Books a success with the budget of the chain, or else with that of the policy.
+    #[inline]
+    fn feed(&self, policy: &RetryPolicy) {
+        match self.budget.budget(Internal) {
+            Some(budget) => budget.deposit(),
+            None if policy.has_limits() => policy.feed(),
+            None => {}
+        }
+    }
 }
 
 impl Decision {
@@ -97,25 +132,37 @@ impl Decision {
         reason = "one decision in all drivers: a call would cost as much again"
     )]
     #[inline(always)]
-    pub(crate) fn failed<E>(
+    pub(crate) fn failed<T, E, C, D, B>(
         &mut self,
-        error: &E,
-        classifier: &mut impl Classify<E>,
+        failure: &C::Failure,
+        judgement: C::Judgement,
+        judge: Judge<'_, C, D, B>,
         state: &mut BackoffState,
         report: Report<'_, impl Observe>,
         stopped: impl FnOnce(Stop),
-    ) -> Result<Wait, Stop> {
-        match self.decide(error, classifier, state, report.call.policy) {
+    ) -> Result<Wait, Stop>
+    where
+        C: Classify<T, E>,
+        D: ComputeDelay<C::Failure>,
+        B: ChainBudget,
+    {
+        let decided = self.decide(failure, judgement, judge, state, report.call.policy);
+        match decided {
             Ok(nanos) => {
                 let (failed_attempt, waited_before) = (self.attempt, self.waited);
                 self.attempt = failed_attempt + 1;
                 self.waited = waited_before.plus(nanos);
-                report.retry(type_name::<E>(), failed_attempt, waited_before, nanos);
+                report.retry(C::type_name(failure, Internal), failed_attempt, waited_before, nanos);
                 Ok(Wait { nanos, waited_before, failed_attempt })
             }
             Err(stop) => {
                 stopped(stop);
-                report.gave_up(type_name::<E>(), self.attempt, self.waited, stop.reason);
+                report.gave_up(
+                    C::type_name(failure, Internal),
+                    self.attempt,
+                    self.waited,
+                    stop.reason,
+                );
                 Err(stop)
             }
         }
@@ -128,14 +175,21 @@ impl Decision {
         reason = "one decision in all drivers: a call would cost as much again"
     )]
     #[inline(always)]
-    fn decide<E>(
+    fn decide<T, E, C, D, B>(
         &mut self,
-        error: &E,
-        classifier: &mut impl Classify<E>,
+        failure: &C::Failure,
+        judgement: C::Judgement,
+        judge: Judge<'_, C, D, B>,
         state: &mut BackoffState,
         policy: &RetryPolicy,
-    ) -> Result<u64, Stop> {
-        if !classifier.is_transient(error, Internal) {
+    ) -> Result<u64, Stop>
+    where
+        C: Classify<T, E>,
+        D: ComputeDelay<C::Failure>,
+        B: ChainBudget,
+    {
+        let Judge { classifier, delay, budget } = judge;
+        if !classifier.is_transient(failure, judgement, Internal) {
             return Err(Stop::because(StopReason::Permanent));
         }
         let mut limits = None;
@@ -145,8 +199,15 @@ impl Decision {
             }
             limits = policy.limits();
         }
-        let hint = classifier.retry_after(error, Internal);
+        let hint = classifier.retry_after(failure, judgement, Internal);
+        let own = Own {
+            nominal: delay.compute(self.attempt, failure, Internal),
+            budget: budget.budget(Internal),
+        };
         let granted = match (hint, limits) {
+            (hint, limits) if own.is_set() => {
+                self.decide_with_own(*state, policy, hint, own, limits)?
+            }
             (None, None) => {
                 return Ok(policy.backoff.wait(self.attempt, state, &mut self.previous));
             }
@@ -182,10 +243,7 @@ impl Decision {
         hint: Duration,
         limits: Option<&Limits>,
     ) -> Result<Granted, Stop> {
-        if hint > policy.max_retry_after() {
-            return Err(Stop::instead_of(hint, StopReason::RetryAfterTooLong));
-        }
-        let hint = Hint { floor: nanos(hint), ceiling: policy.hint_ceiling() };
+        let hint = Self::bounded(hint, policy)?;
         let mut previous = self.previous;
         let nanos = policy.backoff.hinted_wait(self.attempt, &mut state, &mut previous, hint);
         let start = match limits {
@@ -193,6 +251,55 @@ impl Decision {
             None => self.start,
         };
         Ok(Granted { nanos, state, previous, start })
+    }
+
+    /// Decides if the chain has computed a delay or has its own budget. Kept separate for the same reason.
+    #[cold]
+    #[inline(never)]
+    fn decide_with_own(
+        self,
+        mut state: BackoffState,
+        policy: &RetryPolicy,
+        hint: Option<Duration>,
+        own: Own<'_>,
+        limits: Option<&Limits>,
+    ) -> Result<Granted, Stop> {
+        let hint = hint.map(|hint| Self::bounded(hint, policy)).transpose()?;
+        let mut previous = self.previous;
+        let (mut backoff, attempt) = (policy.backoff, self.attempt);
+        if let Some(nominal) = own.nominal {
+            backoff = backoff.computed(nominal, &mut state);
+        }
+        let nanos = match hint {
+            Some(hint) => backoff.hinted_wait(attempt, &mut state, &mut previous, hint),
+            None => backoff.wait(attempt, &mut state, &mut previous),
+        };
+        let start = match (own.budget, limits) {
+            (Some(budget), _) => {
+                let delay = policy.duration(nanos);
+                let start = Limits::check_deadline(policy, self.start, self.waited, delay);
+                // Last, so that only a granted retry is charged.
+                start.and_then(|start| {
+                    if budget.withdraw() { Ok(start) } else { Err(StopReason::BudgetExhausted) }
+                })
+            }
+            (None, Some(limits)) => {
+                (limits.check)(policy, self.start, self.waited, policy.duration(nanos))
+            }
+            (None, None) => Ok(self.start),
+        };
+        let start = start.map_err(|reason| {
+            let nominal = own.nominal.unwrap_or_else(|| policy.backoff.delay(attempt));
+            self.refused(policy, nanos, nominal, reason)
+        })?;
+        Ok(Granted { nanos, state, previous, start })
+    }
+
+    fn bounded(hint: Duration, policy: &RetryPolicy) -> Result<Hint, Stop> {
+        if hint > policy.max_retry_after() {
+            return Err(Stop::instead_of(hint, StopReason::RetryAfterTooLong));
+        }
+        Ok(Hint { floor: nanos(hint), ceiling: policy.hint_ceiling() })
     }
 
     fn check(
@@ -203,11 +310,25 @@ impl Decision {
     ) -> Result<Option<Tick>, Stop> {
         let delay = policy.duration(nanos);
         (limits.check)(policy, self.start, self.waited, delay).map_err(|reason| {
-            // A curve may begin at zero, for a fast first retry. A caller that starts over must pause all the same.
-            let is_zero = nanos == 0 && policy.backoff.delay(self.attempt).is_zero();
-            let pause = if is_zero { policy.backoff.delay(self.attempt + 1) } else { delay };
-            Stop::instead_of(pause, reason)
+            self.refused(policy, nanos, policy.backoff.delay(self.attempt), reason)
         })
+    }
+
+    /// Makes the stop of a refused wait. A curve may begin at zero, for a fast first retry. A caller that starts over
+    /// must pause all the same.
+    fn refused(
+        &self,
+        policy: &RetryPolicy,
+        nanos: u64,
+        nominal: Duration,
+        reason: StopReason,
+    ) -> Stop {
+        let pause = if nanos == 0 && nominal.is_zero() {
+            policy.backoff.delay(self.attempt + 1)
+        } else {
+            policy.duration(nanos)
+        };
+        Stop::instead_of(pause, reason)
     }
 
     /// Takes back a wait that ended early. The attempt follows, and the wait does not count.
@@ -221,62 +342,80 @@ impl Decision {
     /// counts.
     #[inline]
     #[expect(clippy::needless_pass_by_value, reason = "a wait ends once")]
-    pub(crate) fn cancelled<E>(
+    pub(crate) fn cancelled<X>(
         &mut self,
         wait: Wait,
-        error: E,
+        failure: X,
+        failure_type: &str,
         report: Report<'_, impl Observe>,
         stopped: impl FnOnce(Stop),
-    ) -> RetryError<E> {
+    ) -> RetryError<X> {
         self.attempt = wait.failed_attempt;
         self.waited = wait.waited_before;
-        self.stop(
-            error,
-            Stop::instead_of(wait.delay(report.call.policy), StopReason::Cancelled),
-            report,
-            stopped,
-        )
+        let stop = Stop::instead_of(wait.delay(report.call.policy), StopReason::Cancelled);
+        self.stop(failure, failure_type, stop, report, stopped)
     }
 
     /// Stops for a reason outside of the decision, and reports that.
     #[inline]
-    pub(crate) fn stop<E>(
+    pub(crate) fn stop<X>(
         &self,
-        error: E,
+        failure: X,
+        failure_type: &str,
         stop: Stop,
         report: Report<'_, impl Observe>,
         stopped: impl FnOnce(Stop),
-    ) -> RetryError<E> {
+    ) -> RetryError<X> {
         stopped(stop);
-        report.gave_up(type_name::<E>(), self.attempt, self.waited, stop.reason);
-        self.give_up(error, stop)
+        report.gave_up(failure_type, self.attempt, self.waited, stop.reason);
+        self.give_up(failure, stop)
     }
 
     /// Makes the error of a stop that has been reported.
     #[inline]
-    pub(crate) const fn give_up<E>(&self, error: E, stop: Stop) -> RetryError<E> {
-        RetryError::new(error, self.attempt, self.waited, stop)
+    pub(crate) const fn give_up<X>(&self, failure: X, stop: Stop) -> RetryError<X> {
+        RetryError::new(failure, self.attempt, self.waited, stop)
     }
 
     /// Books the success of the running attempt, and then reports it.
     #[inline]
-    pub(crate) fn succeeded(&self, report: Report<'_, impl Observe>) {
-        Self::feed(report.call.policy);
-        report.succeeded(self.attempt, self.waited);
+    pub(crate) fn succeeded<C, N, S, O, D, B>(
+        &self,
+        hooks: &Hooks<C, N, S, O, D, B>,
+        call: Call<'_>,
+    ) where
+        O: Observe,
+        B: ChainBudget,
+    {
+        hooks.feed(call.policy);
+        hooks.report(call).succeeded(self.attempt, self.waited);
     }
 
     /// Books and reports the success of a retry.
     #[inline]
-    pub(crate) fn recovered(&self, report: Report<'_, impl Observe>) {
-        Self::feed(report.call.policy);
-        report.recovered(self.attempt, self.waited);
+    pub(crate) fn recovered<C, N, S, O, D, B>(
+        &self,
+        hooks: &Hooks<C, N, S, O, D, B>,
+        call: Call<'_>,
+    ) where
+        O: Observe,
+        B: ChainBudget,
+    {
+        hooks.feed(call.policy);
+        hooks.report(call).recovered(self.attempt, self.waited);
     }
 
+    /// Describes the running attempt to its operation.
     #[inline]
-    fn feed(policy: &RetryPolicy) {
-        if policy.has_limits() {
-            policy.feed();
-        }
+    pub(crate) fn running(&self, policy: &RetryPolicy) -> Attempt {
+        Attempt::new(self.attempt, self.deadline(policy))
+    }
+
+    /// Returns the deadline, if there is one.
+    #[inline]
+    pub(crate) fn deadline(&self, policy: &RetryPolicy) -> Option<Deadline> {
+        let (start, waited) = (self.start, self.waited);
+        policy.max_elapsed().map(|max_elapsed| Deadline { max_elapsed, start, waited })
     }
 
     /// Returns the start of the first attempt, if there is a deadline.

@@ -184,6 +184,14 @@ impl fmt::Debug for NextDelay {
     }
 }
 
+impl<T, E> RetryError<Result<T, E>> {
+    /// Returns the last value, or the last error with the rest.
+    pub(crate) fn transpose(self) -> Result<T, RetryError<E>> {
+        let Self { error: outcome, waited, next_delay, attempts, reason } = self;
+        outcome.map_err(|error| RetryError { error, waited, next_delay, attempts, reason })
+    }
+}
+
 /// Adds [`plain`](Self::plain) to the result of a retry.
 ///
 /// ```

@@ -623,6 +623,7 @@ mod event;
 mod hooks;
 mod jitter;
 mod nanos;
+mod operation;
 mod policy;
 mod report;
 mod sealed;
@@ -630,6 +631,8 @@ mod seed;
 mod sleep;
 mod stats;
 mod text;
+#[cfg(feature = "async")]
+mod timeout;
 mod transient;
 
 pub use backoff::{Backoff, RetryIter};
@@ -644,10 +647,13 @@ pub use drivers::iterator::RetryIteratorExt;
 pub use error::{RetryError, RetryResultExt, StopReason};
 pub use event::{Observation, Observer, RetryEvent};
 pub use jitter::Jitter;
+pub use operation::{Attempt, attempts};
 pub use policy::RetryPolicy;
 pub use sleep::SleepOutcome;
 pub use stats::{RetrySnapshot, RetryStats};
-pub use transient::IsTransient;
+#[cfg(feature = "async")]
+pub use timeout::AttemptTimedOut;
+pub use transient::{IsTransient, Verdict};
 
 /// The types of chains, and the bounds on their parts.
 ///
@@ -670,10 +676,16 @@ pub mod chain {
     pub use crate::drivers::iterator::{Items, RetryItems};
     #[cfg(feature = "async")]
     pub use crate::hooks::AsyncHooks;
-    pub use crate::hooks::{ByError, Classify, Hooks, Notify, Observe, Observed};
+    pub use crate::hooks::{
+        Budgeted, ByError, ByOutcome, ChainBudget, Classify, ClassifyError, ComputeDelay, Hooks,
+        NotSet, Notify, Observe, Observed, Shape,
+    };
+    pub use crate::operation::{Attempts, Operation};
     #[cfg(feature = "async")]
     pub use crate::sleep::{AsyncSleep, DefaultSleeper};
     pub use crate::sleep::{Sleep, Wake};
+    #[cfg(feature = "async")]
+    pub use crate::timeout::{Timed, TimedAttempt};
 }
 
 /// The extension traits without their names, for a scope in which another crate's `RetryExt` lives

@@ -9,6 +9,7 @@ use crate::clock::Tick;
 use crate::error::StopReason;
 use crate::jitter::Jitter;
 use crate::nanos::{LONGEST, TotalWait, below_a_second, nanos};
+use crate::operation::Deadline;
 
 /// How often an operation is attempted, how long all of it may take, and the [`Backoff`] between.
 ///
@@ -611,7 +612,7 @@ impl Limits {
         policy.max_elapsed().map(|_| Tick::now())
     }
 
-    fn check_deadline(
+    pub(crate) fn check_deadline(
         policy: &RetryPolicy,
         start: Option<Tick>,
         waited: TotalWait,
@@ -620,10 +621,8 @@ impl Limits {
         let Some(limit) = policy.max_elapsed() else { return Ok(start) };
         let now = Tick::now();
         let start = start.unwrap_or(now);
-        // The requested waits count if the clock shows less, so that the rule holds, and can be
-        // tested, with a sleeper that does not sleep.
-        let elapsed = now.since(start).max(waited.get());
-        if elapsed.saturating_add(delay) > limit {
+        let deadline = Deadline { max_elapsed: limit, start: Some(start), waited };
+        if deadline.elapsed_at(now).saturating_add(delay) > limit {
             return Err(StopReason::DeadlineExceeded);
         }
         Ok(Some(start))

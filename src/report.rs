@@ -22,7 +22,7 @@ pub(crate) struct Report<'a, O> {
     pub(crate) observer: &'a O,
 }
 
-impl<C, N, S, O> Hooks<C, N, S, O> {
+impl<C, N, S, O, D, B> Hooks<C, N, S, O, D, B> {
     #[inline]
     pub(crate) const fn report<'a>(&'a self, call: Call<'a>) -> Report<'a, O> {
         Report { call, observer: &self.observer }

@@ -1,8 +1,14 @@
 //! Sleepers: how a wait is made, and how it ends.
 
 #[cfg(feature = "async")]
-use std::future::Future;
+use std::future::{Future, poll_fn};
+#[cfg(feature = "async")]
+use std::mem;
 use std::ops::ControlFlow;
+#[cfg(feature = "async")]
+use std::pin::pin;
+#[cfg(feature = "async")]
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -317,14 +323,29 @@ impl<P> DefaultSleeper for P {
     fn sleeper(_: Internal) {}
 }
 
-/// Lets other tasks run once.
-#[cfg(feature = "tokio")]
-pub(crate) async fn yield_now() {
-    use std::task::Poll;
+/// Awaits a wait, and lets other tasks run even if the wait is over before it has begun.
+#[cfg(feature = "async")]
+pub(crate) async fn fair<W: Future>(wait: W) -> W::Output {
+    let mut wait = pin!(wait);
+    let mut has_yielded = false;
+    let answer = poll_fn(|cx| {
+        let answer = wait.as_mut().poll(cx);
+        has_yielded |= answer.is_pending();
+        answer
+    })
+    .await;
+    if !has_yielded {
+        yield_now().await;
+    }
+    answer
+}
 
+/// Lets other tasks run once.
+#[cfg(feature = "async")]
+pub(crate) async fn yield_now() {
     let mut yielded = false;
-    std::future::poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
+    poll_fn(|cx| {
+        if mem::replace(&mut yielded, true) {
             return Poll::Ready(());
         }
         cx.waker().wake_by_ref();

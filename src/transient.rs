@@ -1,4 +1,4 @@
-//! Which errors are transient.
+//! Which errors are transient: `IsTransient`, and `Verdict` for whole outcomes.
 
 use std::convert::Infallible;
 use std::io;
@@ -84,6 +84,80 @@ pub trait IsTransient {
     #[must_use]
     fn retry_after(&self) -> Option<Duration> {
         None
+    }
+}
+
+/// The judgement of one outcome, returned by the closure given to [`classify`](crate::RetryExt::classify).
+///
+/// | | `Ok(value)` | `Err(error)` |
+/// |---|---|---|
+/// | `Success` | is returned; a success for budget, log and observer | as `Permanent` |
+/// | `Permanent` | is returned as `Ok`; a give-up for the observer, and no budget is fed | ends with a [`RetryError`](crate::RetryError) |
+/// | `Transient` | is retried; if the retry gives up, the last `Ok(value)` is returned, and log and observer report the give-up | is retried; ends with a [`RetryError`](crate::RetryError) |
+///
+/// ```
+/// use std::io::Error;
+/// use retry_ext::{RetryExt, RetryPolicy, Verdict};
+///
+/// struct Response { status: u16 }
+///
+/// // Returns the last response, whatever its status.
+/// let mut statuses = [503, 429, 404].into_iter();
+/// let response = (|| Ok(Response { status: statuses.next().unwrap_or(200) }))
+///     .classify(|outcome: &Result<Response, Error>| match outcome {
+///         Ok(response) if matches!(response.status, 429 | 503) => Verdict::Transient,
+///         Ok(_) => Verdict::Success,
+///         Err(error) => Verdict::of(error),
+///     })
+/// #   .sleep_with(|_| ())
+///     .retry_with(RetryPolicy::new())?;
+/// assert_eq!(response.status, 404);
+/// # Ok::<(), retry_ext::RetryError<Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[must_use = "a verdict is returned from the closure given to `classify`"]
+pub enum Verdict {
+    /// The outcome is good. It is returned.
+    Success,
+    /// Another attempt cannot help.
+    Permanent,
+    /// Another attempt may succeed.
+    Transient,
+    /// Another attempt may succeed, but not before this delay: a server's hint, as
+    /// [`IsTransient::retry_after`].
+    TransientAfter(Duration),
+}
+
+impl Verdict {
+    /// Returns the verdict of an error on itself, with its hint. It is [`Transient`](Self::Transient),
+    /// [`TransientAfter`](Self::TransientAfter) or [`Permanent`](Self::Permanent).
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use retry_ext::Verdict;
+    ///
+    /// assert_eq!(Verdict::of(&ErrorKind::ConnectionReset), Verdict::Transient);
+    /// assert_eq!(Verdict::of(&ErrorKind::NotFound), Verdict::Permanent);
+    /// ```
+    pub fn of<E: IsTransient + ?Sized>(error: &E) -> Self {
+        if !error.is_transient() {
+            return Self::Permanent;
+        }
+        error.retry_after().map_or(Self::Transient, Self::TransientAfter)
+    }
+
+    #[inline]
+    pub(crate) const fn is_transient(self) -> bool {
+        matches!(self, Self::Transient | Self::TransientAfter(_))
+    }
+
+    #[inline]
+    pub(crate) const fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::TransientAfter(hint) => Some(hint),
+            _ => None,
+        }
     }
 }
 

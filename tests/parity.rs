@@ -6,10 +6,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use common::drivers::awaited::DRIVERS;
-use common::drivers::{Endless, Stop};
+use common::drivers::{Endless, Stop, by_closure, by_values};
 use common::{Break, Busy, Fail, ScriptError, Step, Succeed, ms, secs};
 use retry_ext::SleepOutcome::{self, Cancelled, Elapsed, Woken};
-use retry_ext::{Backoff, Jitter, RetryPolicy, StopReason};
+use retry_ext::{Backoff, Jitter, RetryBudget, RetryPolicy, StopReason};
 
 fn scripts() -> Vec<Vec<Step>> {
     vec![
@@ -76,6 +76,39 @@ fn every_script_under_every_policy_looks_the_same_through_every_driver() {
     }
     let worlds = scripts().len() * ENDS_OF_WAITS.len();
     assert_eq!(compared, policies().len() * worlds * (DRIVERS.len() - 1));
+}
+
+#[test]
+fn values_that_are_failures_look_the_same_and_are_returned() {
+    for policy in policies() {
+        for (script, ends) in
+            scripts().iter().flat_map(|script| ENDS_OF_WAITS.map(|ends| (script, ends)))
+        {
+            let mut expected = by_closure(policy, &mut Endless::new(script).with_ends(ends));
+            if let Err(stop) = &mut expected.end {
+                stop.next_delay = None; // which an observer does not see
+            }
+            let seen = by_values(policy, &mut Endless::new(script).with_ends(ends));
+            assert_eq!(seen, expected, "under {policy:?} of {script:?}, {ends:?}");
+        }
+    }
+}
+
+#[test]
+fn r09_a_budget_of_the_chain_is_one_of_the_policy() {
+    let script = [Fail(1), Fail(2), Succeed];
+    for (name, driver) in DRIVERS {
+        let budget: &'static RetryBudget = Box::leak(Box::default());
+        let with_budget = RetryPolicy::new().with_max_attempts(9).with_budget(budget);
+        let ends: Vec<_> = (0..3)
+            .map(|_| driver(with_budget, &mut Endless::new(&script)))
+            .map(|seen| (seen.waits, seen.end))
+            .collect();
+        assert_eq!(ends[0].1, Ok(()), "{name}");
+        let reasons = ends.iter().map(|(_, end)| end.as_ref().map_err(|stop| stop.reason));
+        let refused = Err(StopReason::BudgetExhausted);
+        assert_eq!(reasons.collect::<Vec<_>>(), [Ok(&()), refused, refused], "{name}");
+    }
 }
 
 #[test]

@@ -16,7 +16,8 @@ use std::vec::IntoIter;
 
 use common::{ScriptError, Succeed};
 use retry_ext::chain::{
-    AsyncRetry, ByError, Hooks, Items, Observed, Retry, RetryFuture, RetryItems,
+    AsyncRetry, Budgeted, ByError, ByOutcome, Hooks, Items, Observed, Retry, RetryFuture,
+    RetryItems,
 };
 use retry_ext::{
     AsyncRetryExt, Backoff, ConfigError, IsTransient, Jitter, Observation, Observer, RetryBudget,
@@ -91,6 +92,12 @@ fn hooks_and_their_parts_are_what_was_given() {
     assert_eq!(auto_traits!(Hooks<(), Local>), LOCAL);
     assert_eq!(auto_traits!(Hooks<(), (), Local>), LOCAL);
     assert_eq!(auto_traits!(Hooks<(), (), (), Local>), LOCAL);
+    assert_eq!(auto_traits!(Hooks<(), (), (), (), Local>), LOCAL);
+    assert_eq!(auto_traits!(Hooks<(), (), (), (), (), Local>), LOCAL);
+    assert_eq!(auto_traits!(ByOutcome<u8>), ALL);
+    assert_eq!(auto_traits!(ByOutcome<Local>), LOCAL);
+    assert_eq!(auto_traits!(Budgeted<u8>), ALL);
+    assert_eq!(auto_traits!(Budgeted<Local>), LOCAL);
     assert_eq!(auto_traits!(ByError<u8>), ALL);
     assert_eq!(auto_traits!(ByError<Local>), LOCAL);
     assert_eq!(auto_traits!(Observed<u8>), ALL);
@@ -149,7 +156,10 @@ fn r13_a_future_is_send_where_operation_error_and_hooks_are() {
     assert_eq!(auto_traits!(Of<u8, Local, u8, u8, u8>), LOCAL);
     assert_eq!(auto_traits!(Of<u8, u8, u8, Local, u8>), LOCAL);
     assert_eq!(auto_traits!(Of<u8, u8, u8, u8, Local>), LOCAL);
-    assert_eq!(auto_traits!(Of<u8, u8, u8, u8, u8, Local>), LOCAL);
+    assert_eq!(auto_traits!(Of<u8, u8, u8, u8, u8, ByError<Local>>), LOCAL);
+    assert_eq!(auto_traits!(Of<u8, u8, u8, u8, u8, ByOutcome<Local>>), LOCAL);
+    // A whole outcome is kept for a sleeper that can cancel.
+    assert_eq!(auto_traits!(Of<u8, u8, Local, u8, u8, ByOutcome<u8>>), LOCAL);
     assert_eq!(auto_traits!(Of<u8, u8, u8, u8, u8, (), Local>), LOCAL);
     assert_eq!(auto_traits!(Of<u8, u8, u8, u8, u8, (), (), LocalTimer>), "Unpin");
     assert_eq!(auto_traits!(Of<u8, u8, u8, u8, u8, (), (), TimerOfLocals>), "Unpin");
@@ -170,7 +180,7 @@ struct Opaque;
 
 #[test]
 fn everything_is_debug_and_values_are_copy() {
-    type Unshown = Hooks<Opaque, Opaque, (), Opaque>;
+    type Unshown = Hooks<ByError<Opaque>, Opaque, (), Opaque, Opaque, Opaque>;
 
     assert!(has!(Backoff: Copy) && has!(Backoff: Debug));
     assert!(has!(Jitter: Copy) && has!(Jitter: Debug) && has!(Jitter: Hash));

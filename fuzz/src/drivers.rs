@@ -4,15 +4,15 @@ use std::cell::{Cell, RefCell};
 use std::fmt::Write;
 use std::future::{Future, ready};
 use std::iter;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Once;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use log::{LevelFilter, Log, Metadata, Record, kv};
 use retry_ext::{
-    AsyncRetryExt, RetryBudget, RetryError, RetryEvent, RetryExt, RetryIteratorExt, RetryPolicy,
-    SleepOutcome,
+    AsyncRetryExt, Jitter, RetryBudget, RetryError, RetryEvent, RetryExt, RetryIteratorExt,
+    RetryPolicy, SleepOutcome, Verdict, attempts,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{self, Instant};
@@ -59,8 +59,15 @@ impl Log for Logger {
 
 pub(crate) type Driver = fn(&Stage<'_>);
 
-pub(crate) const DRIVERS: [(&str, Driver); 4] =
-    [("closure", by_closure), ("loop", by_loop), ("iterator", by_iterator), ("future", by_future)];
+pub(crate) const DRIVERS: [(&str, Driver); 7] = [
+    ("closure", by_closure),
+    ("loop", by_loop),
+    ("iterator", by_iterator),
+    ("future", by_future),
+    ("closure with verdicts", by_verdicts),
+    ("step", by_step),
+    ("future with attempts", by_attempts),
+];
 
 /// Plays one operation after the other until the script is over. The clock moves with calls and
 /// waits, and not by itself, so that the same bytes come out the same.
@@ -111,13 +118,17 @@ impl Stage<'_> {
     }
 
     fn hear(&self, retry: &RetryEvent<'_, Failure>) {
+        self.hear_of(retry, retry.error);
+    }
+
+    fn hear_of<X>(&self, retry: &RetryEvent<'_, X>, failure: &Failure) {
         let RetryEvent { attempt, delay, waited, .. } = *retry;
         assert_eq!(
             (retry.max_attempts, retry.name),
             (self.policy.max_attempts(), self.policy.name())
         );
         assert!(retry.to_string().ends_with(&format!(" failed, retrying in {delay:?}")), "{retry}");
-        assert_eq!(retry.error.call + 1, self.calls.get());
+        assert_eq!(failure.call + 1, self.calls.get());
         note(Entry::Retry { attempt, delay, waited });
     }
 
@@ -156,6 +167,72 @@ fn by_closure(stage: &Stage<'_>) {
             .sleep_with(|delay| stage.sleep(delay))
             .retry_with(stage.policy);
         stage.end(result);
+    }
+}
+
+/// Judges whole outcomes as the errors judge themselves, and computes the delays as the backoff does.
+fn by_verdicts(stage: &Stage<'_>) {
+    while !stage.is_over() {
+        let result = (|| stage.call())
+            .classify(|outcome| outcome.as_ref().map_or_else(Verdict::of, |()| Verdict::Success))
+            .delay_with(|retry, _outcome| same_delay(stage.policy, retry))
+            .on_retry(|retry| {
+                let Err(failure) = retry.error else { unreachable!("a success is not retried") };
+                stage.hear_of(retry, failure);
+            })
+            .sleep_with(|delay| stage.sleep(delay))
+            .retry_with(stage.policy);
+        stage.end(result);
+    }
+}
+
+/// Decorrelated jitter takes a computed delay for the initial delay.
+fn same_delay(policy: RetryPolicy, retry: u32) -> Duration {
+    policy.backoff().delay(if policy.jitter() == Jitter::Decorrelated { 1 } else { retry })
+}
+
+/// A loop whose context does all: it calls the hook, waits and records successes.
+fn by_step(stage: &Stage<'_>) {
+    while !stage.is_over() {
+        let mut retry = stage
+            .policy
+            .start()
+            .on_retry(|retry: &RetryEvent<'_, Failure>| stage.hear(retry))
+            .sleep_with(|delay| stage.sleep(delay));
+        stage.end(loop {
+            match retry.step(stage.call()) {
+                Ok(None) => {}
+                Ok(Some(())) => break Ok(()),
+                Err(stopped) => break Err(stopped),
+            }
+        });
+    }
+}
+
+fn by_attempts(stage: &Stage<'_>) {
+    while !stage.is_over() {
+        let first = stage.calls.get();
+        let operation = attempts(|attempt| {
+            assert_eq!(attempt.number() as usize, stage.calls.get() - first + 1);
+            assert_eq!(attempt.remaining().is_some(), stage.policy.max_elapsed().is_some());
+            ready(stage.call())
+        });
+        let mut future = pin!(
+            operation
+                .on_retry(|retry| stage.hear(retry))
+                .sleep_with(|delay| ready(stage.sleep(delay)))
+                .retry_with(stage.policy)
+        );
+        stage.end(poll_to_end(future.as_mut()));
+    }
+}
+
+fn poll_to_end<F: Future>(mut future: Pin<&mut F>) -> F::Output {
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
     }
 }
 
@@ -217,11 +294,6 @@ fn by_future(stage: &Stage<'_>) {
                 .sleep_with(|delay| ready(stage.sleep(delay)))
                 .retry_with(stage.policy)
         );
-        let mut context = Context::from_waker(Waker::noop());
-        stage.end(loop {
-            if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
-                break result;
-            }
-        });
+        stage.end(poll_to_end(future.as_mut()));
     }
 }

@@ -6,17 +6,22 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::time::Duration;
 
+use crate::budget::RetryBudget;
 use crate::clock::Tick;
-use crate::decision::Decision;
+use crate::decision::{Decision, Judge};
 use crate::error::{RetryError, Stop, StopReason};
 use crate::event::{Observer, RetryEvent};
-use crate::hooks::{ByError, Classify, Hooks, Notify, Observe, Observed};
+use crate::hooks::{
+    Budgeted, ByError, ByOutcome, ChainBudget, Classify, ComputeDelay, Hooks, NotSet, Notify,
+    Observe, Observed, Shape,
+};
 use crate::nanos::TotalWait;
+use crate::operation::{Attempt, Attempts, Operation};
 use crate::policy::RetryPolicy;
 use crate::report::{Call, Report};
 use crate::sealed::Internal;
 use crate::sleep::{Ended, Sleep, Wake};
-use crate::transient::IsTransient;
+use crate::transient::{IsTransient, Verdict};
 
 /// Adds `.retry_with(policy)` to closures, functions and `&mut` closures that return a `Result`.
 ///
@@ -52,10 +57,10 @@ use crate::transient::IsTransient;
 /// # Ok::<(), retry_ext::RetryError<Error>>(())
 /// ```
 ///
-/// The trait is implemented for every `FnMut() -> Result<T, E>` and cannot be implemented for anything else.
-/// If another crate has a `RetryExt` too, import this one without its name, from the
+/// The trait is implemented for every `FnMut() -> Result<T, E>`, and for [`attempts`](crate::attempts) around a closure
+/// that takes the attempt. It cannot be implemented for anything else. If another crate has a `RetryExt` too, import this one without its name, from the
 /// [`prelude`](crate::prelude).
-pub trait RetryExt<T, E>: FnMut() -> Result<T, E> {
+pub trait RetryExt<T, E>: Operation<Outcome = Result<T, E>> {
     /// Retries the errors for which `predicate` returns `true`. It replaces the error's own
     /// [`IsTransient`], including its [`retry_after`](IsTransient::retry_after) hint; the error type need not
     /// implement the trait. A second `retry_if` replaces the first.
@@ -77,6 +82,37 @@ pub trait RetryExt<T, E>: FnMut() -> Result<T, E> {
         Q: FnMut(&E) -> bool,
     {
         Retry::new(self).retry_if(predicate)
+    }
+
+    /// Judges the whole outcome of each attempt, `Ok` values included. It replaces [`IsTransient`] and
+    /// [`retry_if`](Self::retry_if); see [`Verdict`] for the meaning of each verdict. Call it before
+    /// [`on_retry`](Self::on_retry) and [`delay_with`](Self::delay_with): their closures receive the whole outcome then.
+    ///
+    /// If the retry gives up on an `Ok` value, that last value is returned as `Ok`: an HTTP client gets the last
+    /// response, whatever its status.
+    ///
+    /// ```
+    /// use std::num::ParseIntError;
+    /// use retry_ext::{RetryExt, RetryPolicy, Verdict};
+    ///
+    /// let mut numbers = ["0", "0", "7"].into_iter();
+    /// let number = (|| numbers.next().unwrap_or_default().parse())
+    ///     .classify(|outcome: &Result<u8, ParseIntError>| match outcome {
+    ///         Ok(0) => Verdict::Transient, // not there yet
+    ///         Ok(_) => Verdict::Success,
+    ///         Err(_) => Verdict::Permanent,
+    ///     })
+    ///     .sleep_with(|_delay| ())
+    ///     .retry_with(RetryPolicy::new());
+    /// assert_eq!(number, Ok(7));
+    /// ```
+    #[inline]
+    fn classify<J>(self, judge: J) -> Retry<Self, T, E, Hooks<ByOutcome<J>>>
+    where
+        Self: Sized,
+        J: FnMut(&Result<T, E>) -> Verdict,
+    {
+        Retry::new(self).classify(judge)
     }
 
     /// Calls `hook` once per retry, before the wait, with the exact delay. The hook is not called for the
@@ -160,6 +196,66 @@ pub trait RetryExt<T, E>: FnMut() -> Result<T, E> {
         Retry::new(self).observe(observer)
     }
 
+    /// Computes the nominal delay before each retry in the place of the backoff: `delay` receives the number of the
+    /// retry, from 1, and the error. The cap, jitter, a hint, the deadline and the budget still apply. With
+    /// [`Jitter::Decorrelated`](crate::Jitter::Decorrelated), the computed delay takes the place of the initial delay. A
+    /// second `delay_with` replaces the first.
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use std::time::Duration;
+    /// use retry_ext::{RetryExt, RetryPolicy};
+    ///
+    /// // The longer the queue, the longer the delay.
+    /// let mut queue = vec!["a", "b", "c"];
+    /// let mut waits = Vec::new();
+    /// let result = (|| Err::<(), _>(Error::from(ErrorKind::WouldBlock)))
+    ///     .delay_with(|retry, _error| {
+    ///         queue.pop();
+    ///         Duration::from_millis(100) * (retry + queue.len() as u32)
+    ///     })
+    ///     .sleep_with(|delay| waits.push(delay.as_millis()))
+    ///     .retry_with(RetryPolicy::new());
+    /// assert!(result.is_err());
+    /// assert_eq!(waits, [300, 300]);
+    /// ```
+    #[inline]
+    fn delay_with<D>(self, delay: D) -> Retry<Self, T, E, Hooks<(), (), (), (), D>>
+    where
+        Self: Sized,
+        D: FnMut(u32, &E) -> Duration,
+    {
+        Retry::new(self).delay_with(delay)
+    }
+
+    /// Shares a budget that is known only at run time, by reference or in an `Arc`. It replaces the policy's
+    /// [budget](RetryPolicy::with_budget). A second `budget` replaces the first.
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use std::io::{Error, ErrorKind};
+    /// use retry_ext::{RetryBudget, RetryExt, RetryPolicy, StopReason};
+    ///
+    /// // One budget per host.
+    /// let mut budgets: HashMap<&str, RetryBudget> = HashMap::new();
+    /// let budget = budgets.entry("a.example").or_insert_with(RetryBudget::new);
+    ///
+    /// let error = (|| Err::<(), _>(Error::from(ErrorKind::TimedOut)))
+    ///     .budget(&*budget)
+    ///     .sleep_with(|_delay| ())
+    ///     .retry_with(RetryPolicy::new().with_max_attempts(9))
+    ///     .unwrap_err();
+    /// assert_eq!((error.attempts(), error.reason()), (3, StopReason::BudgetExhausted));
+    /// ```
+    #[inline]
+    fn budget<B>(self, budget: B) -> Retry<Self, T, E, Hooks<(), (), (), (), (), Budgeted<B>>>
+    where
+        Self: Sized,
+        B: Borrow<RetryBudget>,
+    {
+        Retry::new(self).budget(budget)
+    }
+
     /// Calls the closure. While it fails with a transient error and the policy allows a retry, waits and
     /// calls it again. The failed outcome is dropped before the next call. The policy is a `Copy` value; a
     /// reference or an `Arc` works too.
@@ -200,6 +296,9 @@ pub trait RetryExt<T, E>: FnMut() -> Result<T, E> {
 
 impl<F, T, E> RetryExt<T, E> for F where F: FnMut() -> Result<T, E> {}
 
+// An implementation of its own, so that the compiler's messages about closures name `FnMut`.
+impl<F, T, E> RetryExt<T, E> for Attempts<F> where F: FnMut(Attempt) -> Result<T, E> {}
+
 /// An operation with the settings of its retry; made by the methods of [`RetryExt`] and run by
 /// [`retry_with`](Self::retry_with), which comes last.
 ///
@@ -233,9 +332,9 @@ impl<F, T, E> Retry<F, T, E> {
     }
 }
 
-impl<F, T, E, C, N, S, O> Retry<F, T, E, Hooks<C, N, S, O>> {
+impl<F, T, E, C, N, S, O, D, B> Retry<F, T, E, Hooks<C, N, S, O, D, B>> {
     #[inline]
-    fn with<H>(self, set: impl FnOnce(Hooks<C, N, S, O>) -> H) -> Retry<F, T, E, H> {
+    fn with<H>(self, set: impl FnOnce(Hooks<C, N, S, O, D, B>) -> H) -> Retry<F, T, E, H> {
         Retry { operation: self.operation, hooks: set(self.hooks), result: PhantomData }
     }
 
@@ -247,7 +346,7 @@ impl<F, T, E, C, N, S, O> Retry<F, T, E, Hooks<C, N, S, O>> {
     /// assert_eq!(chain.retry_with(RetryPolicy::new()), Ok(7));
     /// ```
     #[inline]
-    pub fn retry_if<Q>(self, predicate: Q) -> Retry<F, T, E, Hooks<ByError<Q>, N, S, O>>
+    pub fn retry_if<Q>(self, predicate: Q) -> Retry<F, T, E, Hooks<ByError<Q>, N, S, O, D, B>>
     where
         Q: FnMut(&E) -> bool,
     {
@@ -262,9 +361,10 @@ impl<F, T, E, C, N, S, O> Retry<F, T, E, Hooks<C, N, S, O>> {
     /// assert_eq!(chain.retry_with(RetryPolicy::new()), Ok(7));
     /// ```
     #[inline]
-    pub fn on_retry<M>(self, hook: M) -> Retry<F, T, E, Hooks<C, M, S, O>>
+    pub fn on_retry<M>(self, hook: M) -> Retry<F, T, E, Hooks<C, M, S, O, D, B>>
     where
-        M: FnMut(&RetryEvent<'_, E>),
+        C: Shape<T, E>,
+        M: FnMut(&RetryEvent<'_, C::Failure>),
     {
         self.with(|hooks| hooks.with_hook(hook))
     }
@@ -277,7 +377,7 @@ impl<F, T, E, C, N, S, O> Retry<F, T, E, Hooks<C, N, S, O>> {
     /// assert_eq!(chain.retry_with(RetryPolicy::new()), Ok(7));
     /// ```
     #[inline]
-    pub fn sleep_with<R, W>(self, sleeper: R) -> Retry<F, T, E, Hooks<C, N, R, O>>
+    pub fn sleep_with<R, W>(self, sleeper: R) -> Retry<F, T, E, Hooks<C, N, R, O, D, B>>
     where
         R: FnMut(Duration) -> W,
         W: Wake,
@@ -295,18 +395,68 @@ impl<F, T, E, C, N, S, O> Retry<F, T, E, Hooks<C, N, S, O>> {
     /// assert_eq!(stats.snapshot().succeeded_at_first, 1);
     /// ```
     #[inline]
-    pub fn observe<B>(self, observer: B) -> Retry<F, T, E, Hooks<C, N, S, Observed<B>>>
+    pub fn observe<V>(self, observer: V) -> Retry<F, T, E, Hooks<C, N, S, Observed<V>, D, B>>
     where
-        B: Observer,
+        V: Observer,
     {
         self.with(|hooks| hooks.with_observer(observer))
     }
+
+    /// Computes the nominal delays; see [`RetryExt::delay_with`].
+    ///
+    /// ```
+    /// # use retry_ext::{RetryExt, RetryPolicy};
+    /// # use std::time::Duration;
+    /// let chain = (|| "7".parse::<u8>()).retry_if(|_| true).delay_with(|_retry, _error| Duration::ZERO);
+    /// assert_eq!(chain.retry_with(RetryPolicy::new()), Ok(7));
+    /// ```
+    #[inline]
+    pub fn delay_with<L>(self, delay: L) -> Retry<F, T, E, Hooks<C, N, S, O, L, B>>
+    where
+        C: Shape<T, E>,
+        L: FnMut(u32, &C::Failure) -> Duration,
+    {
+        self.with(|hooks| hooks.with_delay(delay))
+    }
+
+    /// Shares a budget known only at run time; see [`RetryExt::budget`].
+    ///
+    /// ```
+    /// # use retry_ext::{RetryBudget, RetryExt, RetryPolicy};
+    /// let budget = RetryBudget::new();
+    /// let chain = (|| "7".parse::<u8>()).retry_if(|_| true).budget(&budget);
+    /// assert_eq!(chain.retry_with(RetryPolicy::new()), Ok(7));
+    /// ```
+    #[inline]
+    pub fn budget<A>(self, budget: A) -> Retry<F, T, E, Hooks<C, N, S, O, D, Budgeted<A>>>
+    where
+        A: Borrow<RetryBudget>,
+    {
+        self.with(|hooks| hooks.with_budget(budget))
+    }
 }
 
-impl<F, T, E, C, N, S, O> Retry<F, T, E, Hooks<C, N, S, O>>
+impl<F, T, E, C, N, S, O, D, B> Retry<F, T, E, Hooks<C, N, S, O, D, B>>
 where
-    F: FnMut() -> Result<T, E>,
+    F: Operation<Outcome = Result<T, E>>,
 {
+    /// Judges the whole outcome of each attempt; see [`RetryExt::classify`].
+    ///
+    /// ```
+    /// # use retry_ext::{RetryExt, RetryPolicy, Verdict};
+    /// let chain = (|| "7".parse::<u8>()).sleep_with(|_| ()).classify(|_| Verdict::Success);
+    /// assert_eq!(chain.retry_with(RetryPolicy::new()), Ok(7));
+    /// ```
+    #[inline]
+    pub fn classify<J>(self, judge: J) -> Retry<F, T, E, Hooks<ByOutcome<J>, N, S, O, D, B>>
+    where
+        J: FnMut(&Result<T, E>) -> Verdict,
+        N: NotSet,
+        D: NotSet,
+    {
+        self.with(|hooks| hooks.with_judge(judge))
+    }
+
     /// Calls the operation, and again while the policy allows it; see [`RetryExt::retry_with`].
     ///
     /// # Errors
@@ -322,23 +472,34 @@ where
     #[track_caller]
     pub fn retry_with<P>(mut self, policy: P) -> Result<T, RetryError<E>>
     where
-        C: Classify<E>,
-        N: Notify<E>,
+        C: Classify<T, E>,
+        N: Notify<C::Failure>,
         S: Sleep,
         O: Observe,
+        D: ComputeDelay<C::Failure>,
+        B: ChainBudget,
         P: Borrow<RetryPolicy>,
     {
-        if policy.borrow().has_limits() {
+        if B::IS_SET || policy.borrow().has_limits() {
             return self.with_limits(&policy, Location::caller());
         }
-        match (self.operation)() {
-            Ok(value) => {
-                let call = Call { policy: policy.borrow(), caller: Location::caller() };
-                self.hooks.report(call).succeeded(1, TotalWait::ZERO);
-                Ok(value)
+        let outcome = self.operation.call(|| Attempt::new(1, None), Internal);
+        let (failure, judgement) = match outcome {
+            Ok(value) => match self.hooks.classifier.value(value, Internal) {
+                Ok(value) => {
+                    let call = Call { policy: policy.borrow(), caller: Location::caller() };
+                    self.hooks.report(call).succeeded(1, TotalWait::ZERO);
+                    return Ok(value);
+                }
+                Err(failed) => failed,
+            },
+            Err(error) => {
+                let failure = C::fail(error, Internal);
+                let judgement = self.hooks.classifier.failure(&failure, Internal);
+                (failure, judgement)
             }
-            Err(error) => self.after_first_failure(error, &policy, Location::caller(), None),
-        }
+        };
+        self.after_first_failure(failure, judgement, &policy, Location::caller(), None)
     }
 
     /// Runs the operation if there is a deadline or a budget. Out of line, so that a first success without them keeps nothing and
@@ -350,21 +511,25 @@ where
         caller: &'static Location<'static>,
     ) -> Result<T, RetryError<E>>
     where
-        C: Classify<E>,
-        N: Notify<E>,
+        C: Classify<T, E>,
+        N: Notify<C::Failure>,
         S: Sleep,
         O: Observe,
+        D: ComputeDelay<C::Failure>,
+        B: ChainBudget,
         P: Borrow<RetryPolicy>,
     {
         let call = Call { policy: policy.borrow(), caller };
         let decision = Decision::started(call.policy);
-        match (self.operation)() {
+        let outcome = self.operation.call(|| decision.running(call.policy), Internal);
+        let (failure, judgement) = match self.hooks.classifier.judge(outcome, Internal) {
             Ok(value) => {
-                decision.succeeded(self.hooks.report(call));
-                Ok(value)
+                decision.succeeded(&self.hooks, call);
+                return Ok(value);
             }
-            Err(error) => self.after_first_failure(error, policy, caller, decision.start()),
-        }
+            Err(failed) => failed,
+        };
+        self.after_first_failure(failure, judgement, policy, caller, decision.start())
     }
 
     /// Retries after the first failure. Out of line and by reference, so that a first success pays for
@@ -372,20 +537,23 @@ where
     #[inline(never)]
     fn after_first_failure<P>(
         &mut self,
-        error: E,
+        failure: C::Failure,
+        judgement: C::Judgement,
         policy: &P,
         caller: &'static Location<'static>,
         start: Option<Tick>,
     ) -> Result<T, RetryError<E>>
     where
-        C: Classify<E>,
-        N: Notify<E>,
+        C: Classify<T, E>,
+        N: Notify<C::Failure>,
         S: Sleep,
         O: Observe,
+        D: ComputeDelay<C::Failure>,
+        B: ChainBudget,
         P: Borrow<RetryPolicy>,
     {
         let call = Call { policy: policy.borrow(), caller };
-        self.hooks.run_retries(Closure(&mut self.operation), error, start, &call)
+        self.hooks.run_retries(Again(&mut self.operation), failure, judgement, start, &call)
     }
 }
 
@@ -396,100 +564,125 @@ impl<F, T, E, H> fmt::Debug for Retry<F, T, E, H> {
 }
 
 /// A source of attempts, and the owner of a failed one until the next.
-pub(super) trait Attempts<T, E> {
+pub(super) trait AttemptSource<T, E, X> {
     /// The part of a failure that is held until the next attempt has been made.
     type KeptUntilNext;
     /// The part that is held during the wait, if the sleeper can cancel it.
     type KeptForSleeper;
 
-    fn split(error: E) -> (Self::KeptUntilNext, Self::KeptForSleeper);
-    fn rejoin(held: Self::KeptUntilNext, lent: Self::KeptForSleeper) -> E;
+    fn split(failure: X) -> (Self::KeptUntilNext, Self::KeptForSleeper);
+    fn rejoin(held: Self::KeptUntilNext, lent: Self::KeptForSleeper) -> X;
 
     /// Makes the next attempt. If there is none, returns the failure.
-    fn next(&mut self, held: Self::KeptUntilNext) -> Result<Result<T, E>, E>;
+    fn next(
+        &mut self,
+        held: Self::KeptUntilNext,
+        attempt: impl FnOnce() -> Attempt,
+    ) -> Result<Result<T, E>, X>;
 
     /// Notes a stop before it is reported.
     #[inline]
     fn stopped(&mut self, _stop: Stop) {}
 }
 
-/// A closure can always be called again, so nothing of a failure is held for it. A failure may own the lock or the
+/// An operation can always be called again, so nothing of a failure is held for it. A failure may own the lock or the
 /// connection that the next call needs.
-struct Closure<'a, F>(&'a mut F);
+struct Again<'a, F>(&'a mut F);
 
-impl<F, T, E> Attempts<T, E> for Closure<'_, F>
+impl<F, T, E, X> AttemptSource<T, E, X> for Again<'_, F>
 where
-    F: FnMut() -> Result<T, E>,
+    F: Operation<Outcome = Result<T, E>>,
 {
     type KeptUntilNext = ();
-    type KeptForSleeper = E;
+    type KeptForSleeper = X;
 
     #[inline]
-    fn split(error: E) -> ((), E) {
-        ((), error)
+    fn split(failure: X) -> ((), X) {
+        ((), failure)
     }
 
     #[inline]
-    fn rejoin((): (), error: E) -> E {
-        error
+    fn rejoin((): (), failure: X) -> X {
+        failure
     }
 
     #[inline]
-    fn next(&mut self, (): ()) -> Result<Result<T, E>, E> {
-        Ok((self.0)())
+    fn next(&mut self, (): (), attempt: impl FnOnce() -> Attempt) -> Result<Result<T, E>, X> {
+        Ok(self.0.call(attempt, Internal))
     }
 }
 
-impl<C, N, S, O: Observe> Hooks<C, N, S, O> {
+impl<C, N, S, O, D, B> Hooks<C, N, S, O, D, B> {
     /// Retries after a first failure, for all blocking drivers.
     #[inline]
     pub(super) fn run_retries<T, E, A>(
         &mut self,
         mut attempts: A,
-        mut error: E,
+        mut failure: C::Failure,
+        mut judgement: C::Judgement,
         start: Option<Tick>,
         call: &Call<'_>,
     ) -> Result<T, RetryError<E>>
     where
-        A: Attempts<T, E>,
-        C: Classify<E>,
-        N: Notify<E>,
+        A: AttemptSource<T, E, C::Failure>,
+        C: Classify<T, E>,
+        N: Notify<C::Failure>,
         S: Sleep,
+        O: Observe,
+        D: ComputeDelay<C::Failure>,
+        B: ChainBudget,
     {
-        let report = Report { call: *call, observer: &self.observer };
+        let call = *call;
         let policy = call.policy;
         let mut decision = Decision::new(start);
         let mut state = policy.backoff.state(1);
         loop {
+            let Self { classifier, hook, observer, delay, budget, .. } = &mut *self;
+            let judge = Judge { classifier, delay, budget };
+            let report = Report { call, observer };
             let stopped = |stop| attempts.stopped(stop);
-            let decided =
-                decision.failed(&error, &mut self.classifier, &mut state, report, stopped);
+            let decided = decision.failed(&failure, judgement, judge, &mut state, report, stopped);
             let wait = match decided {
                 Ok(wait) => wait,
-                Err(stop) => return Err(decision.give_up(error, stop)),
+                Err(stop) => return C::finish(decision.give_up(failure, stop), Internal),
             };
             let delay = wait.delay(policy);
-            self.hook.retry(&wait.event(policy, delay, &error), Internal);
-            let (held, lent) = A::split(error);
+            hook.retry(&wait.event(policy, delay, &failure), Internal);
+            let (held, lent) = A::split(failure);
             let kept = S::Answer::keep((wait, lent), Internal);
             match self.sleeper.sleep(delay, Internal).end(kept, Internal) {
                 Ended::Elapsed => {}
                 Ended::Woken((wait, _dropped)) => decision.woken(wait),
                 Ended::Cancelled((wait, lent)) => {
-                    let error = A::rejoin(held, lent);
+                    let failure = A::rejoin(held, lent);
+                    let name = C::type_name(&failure, Internal);
                     let stopped = |stop| attempts.stopped(stop);
-                    return Err(decision.cancelled(wait, error, report, stopped));
+                    let report = self.report(call);
+                    let stopped = decision.cancelled(wait, failure, name, report, stopped);
+                    return C::finish(stopped, Internal);
                 }
             }
-            error = match attempts.next(held) {
-                Ok(Ok(value)) => {
-                    decision.recovered(report);
-                    return Ok(value);
+            failure = match attempts.next(held, || decision.running(policy)) {
+                Ok(Ok(value)) => match self.classifier.value(value, Internal) {
+                    Ok(value) => {
+                        decision.recovered(self, call);
+                        return Ok(value);
+                    }
+                    Err((failure, word)) => {
+                        judgement = word;
+                        failure
+                    }
+                },
+                Ok(Err(error)) => {
+                    let failure = C::fail(error, Internal);
+                    judgement = self.classifier.failure(&failure, Internal);
+                    failure
                 }
-                Ok(Err(error)) => error,
-                Err(error) => {
+                Err(failure) => {
                     let stop = Stop::because(StopReason::SourceEnded);
-                    return Err(decision.stop(error, stop, report, |_| {}));
+                    let name = C::type_name(&failure, Internal);
+                    let stopped = decision.stop(failure, name, stop, self.report(call), |_| {});
+                    return C::finish(stopped, Internal);
                 }
             };
         }

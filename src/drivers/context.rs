@@ -1,18 +1,28 @@
 //! `RetryContext`: a retry loop that the caller writes.
 
+use std::any::type_name;
+use std::borrow::Borrow;
 use std::fmt;
 use std::mem;
 use std::panic::Location;
-use std::thread;
 use std::time::Duration;
 
-use crate::decision::{Decision, Wait};
+use crate::budget::RetryBudget;
+use crate::decision::{Decision, Judge, Wait};
 use crate::error::{RetryError, Stop, StopReason};
-use crate::event::Observer;
-use crate::hooks::{Hooks, Observe, Observed};
+use crate::event::{Observer, RetryEvent};
+use crate::hooks::{
+    Budgeted, ByError, ByOutcome, ChainBudget, Classify, ClassifyError, ComputeDelay, Hooks,
+    NotSet, Notify, Observe, Observed,
+};
+use crate::operation::Deadline;
 use crate::policy::RetryPolicy;
-use crate::report::Call;
-use crate::transient::IsTransient;
+use crate::report::{Call, Report};
+use crate::sealed::Internal;
+#[cfg(feature = "async")]
+use crate::sleep::{AsyncSleep, fair, yield_now};
+use crate::sleep::{Ended, Sleep, Wake};
+use crate::transient::Verdict;
 
 impl RetryPolicy {
     /// Starts a retry loop, for a block that needs `?`, `break` or `&mut` state. Call it right before
@@ -23,9 +33,8 @@ impl RetryPolicy {
     /// # fn main() -> Result<(), retry_ext::RetryError<std::io::Error>> {
     /// let mut retry = RetryPolicy::new().start();
     /// let manifest = loop {
-    ///     match std::fs::read_to_string("Cargo.toml") {
-    ///         Ok(manifest) => break manifest,
-    ///         Err(error) => retry.wait_after(error)?,
+    ///     if let Some(manifest) = retry.step(std::fs::read_to_string("Cargo.toml"))? {
+    ///         break manifest;
     ///     }
     /// };
     /// # assert!(manifest.contains("[package]"));
@@ -33,9 +42,33 @@ impl RetryPolicy {
     /// ```
     #[track_caller]
     pub fn start(&self) -> RetryContext {
+        self.start_at(Location::caller())
+    }
+
+    /// Starts a retry loop whose log records name `caller`, for layers and macros that know their caller only as a
+    /// value. Otherwise the same as [`start`](Self::start).
+    ///
+    /// ```
+    /// # use retry_ext::RetryPolicy;
+    /// use std::panic::Location;
+    ///
+    /// struct Layer { made_at: &'static Location<'static> }
+    ///
+    /// impl Layer {
+    ///     #[track_caller]
+    ///     fn new() -> Self {
+    ///         Self { made_at: Location::caller() }
+    ///     }
+    /// }
+    ///
+    /// let layer = Layer::new();
+    /// let mut retry = RetryPolicy::new().start_at(layer.made_at);
+    /// assert_eq!(retry.step(Ok::<_, std::io::Error>(7)).unwrap(), Some(7));
+    /// ```
+    pub fn start_at(&self, caller: &'static Location<'static>) -> RetryContext {
         RetryContext {
             policy: *self,
-            caller: Location::caller(),
+            caller,
             hooks: Hooks::NONE,
             decision: Decision::started(self),
             granted: None,
@@ -46,9 +79,8 @@ impl RetryPolicy {
 
 /// A retry loop, for blocks that use `?`, `break` or `&mut` state, or give up early on their own.
 ///
-/// Made by [`RetryPolicy::start`]. It follows the same rules as `retry_with`: attempts, cap, hint, deadline,
-/// jitter, order of reasons, log records. Call [`succeeded`](Self::succeeded) after each success; without it,
-/// budgets are not refilled, recoveries are not logged, and the attempt count does not reset.
+/// Made by [`RetryPolicy::start`]. Pass the outcome of each attempt to [`step`](Self::step), or in async code to
+/// `step_async`. It records a success, waits after a failure, or returns the last error:
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
@@ -71,12 +103,8 @@ impl RetryPolicy {
 /// fn deliver(connection: &mut Connection, line: &str) -> Result<usize, RetryError<Error>> {
 ///     let mut retry = RetryPolicy::new().with_initial_delay(Duration::from_millis(1)).start();
 ///     loop {
-///         match connection.send(line) {
-///             Ok(number) => {
-///                 retry.succeeded();
-///                 return Ok(number);
-///             }
-///             Err(error) => retry.wait_after(error)?,
+///         if let Some(number) = retry.step(connection.send(line))? {
+///             return Ok(number);
 ///         }
 ///     }
 /// }
@@ -87,9 +115,40 @@ impl RetryPolicy {
 /// assert_eq!(deliver(&mut connection, "hello").unwrap_err().attempts(), 3);
 /// ```
 ///
-/// For a third-party error type, wrap it in a newtype that implements [`IsTransient`], or return the permanent
-/// errors from the loop yourself.
-#[must_use = "a RetryContext does nothing by itself: give each failure to `wait_after` or `delay_after`"]
+/// A retry loop follows the same rules as `retry_with`, and has the same settings. Call them before the loop. A closure
+/// that uses its argument needs the argument's type, because the context does not know the error type:
+///
+/// ```
+/// use std::io::{Error, ErrorKind};
+/// use retry_ext::{RetryEvent, RetryPolicy};
+///
+/// # let mut failures = 1;
+/// # let mut bind = || if failures > 0 { failures -= 1; Err(Error::from(ErrorKind::AddrInUse)) } else { Ok("socket") };
+/// let mut retry = RetryPolicy::new()
+///     .start()
+///     .retry_if(|error: &Error| error.kind() == ErrorKind::AddrInUse)
+///     .on_retry(|retry: &RetryEvent<'_, Error>| eprintln!("{retry}: {}", retry.error))
+///     .sleep_with(|_delay| ());
+/// let socket = loop {
+///     if let Some(socket) = retry.step(bind())? {
+///         break socket;
+///     }
+/// };
+/// assert_eq!(socket, "socket");
+/// # Ok::<(), retry_ext::RetryError<Error>>(())
+/// ```
+///
+/// | to | call |
+/// |---|---|
+/// | pass on each outcome | [`step`](Self::step), `step_async` |
+/// | pass on failures only | [`wait_after`](Self::wait_after), `wait_after_async`, and [`succeeded`](Self::succeeded) after a success |
+/// | wait in your own way | [`delay_after`](Self::delay_after) or [`delay_after_outcome`](Self::delay_after_outcome); then [`woken`](Self::woken) or [`cancelled`](Self::cancelled) if the wait ends early |
+/// | begin a new count without a success | [`reset`](Self::reset) |
+///
+/// A context can be the field of a struct: without settings its type is `RetryContext`. It is `Clone` if its settings
+/// are; a clone continues from the same state.
+#[must_use = "a RetryContext does nothing by itself: pass each outcome to `step`"]
+#[derive(Clone)]
 pub struct RetryContext<H = Hooks> {
     policy: RetryPolicy,
     caller: &'static Location<'static>,
@@ -100,7 +159,93 @@ pub struct RetryContext<H = Hooks> {
     stopped: Option<Stop>,
 }
 
-impl<O: Observe> RetryContext<Hooks<(), (), (), O>> {
+impl<C, N, S, O, D, B> RetryContext<Hooks<C, N, S, O, D, B>> {
+    fn with<H>(self, set: impl FnOnce(Hooks<C, N, S, O, D, B>) -> H) -> RetryContext<H> {
+        let Self { policy, caller, hooks, decision, granted, stopped } = self;
+        RetryContext { policy, caller, hooks: set(hooks), decision, granted, stopped }
+    }
+
+    /// Retries the errors for which `predicate` returns `true`; see [`RetryExt::retry_if`](crate::RetryExt::retry_if).
+    ///
+    /// ```
+    /// # use retry_ext::{RetryPolicy, StopReason};
+    /// # use std::num::ParseIntError;
+    /// let mut retry = RetryPolicy::new().start().retry_if(|_error: &ParseIntError| false);
+    /// let error = retry.step("x".parse::<u8>()).unwrap_err();
+    /// assert_eq!(error.reason(), StopReason::Permanent);
+    /// ```
+    pub fn retry_if<E, Q>(self, predicate: Q) -> RetryContext<Hooks<ByError<Q>, N, S, O, D, B>>
+    where
+        Q: FnMut(&E) -> bool,
+    {
+        self.with(|hooks| hooks.with_predicate(predicate))
+    }
+
+    /// Judges whole outcomes, `Ok` values included; see [`RetryExt::classify`](crate::RetryExt::classify). Call it before
+    /// [`on_retry`](Self::on_retry) and [`delay_with`](Self::delay_with).
+    ///
+    /// ```
+    /// # use retry_ext::{RetryPolicy, Verdict};
+    /// # use std::num::ParseIntError;
+    /// let mut retry = RetryPolicy::new()
+    ///     .start()
+    ///     .classify(|outcome: &Result<u8, ParseIntError>| match outcome {
+    ///         Ok(0) => Verdict::Transient,
+    ///         Ok(_) => Verdict::Success,
+    ///         Err(_) => Verdict::Permanent,
+    ///     })
+    ///     .sleep_with(|_delay| ());
+    /// assert_eq!(retry.step("0".parse()), Ok(None));
+    /// assert_eq!(retry.step("7".parse()), Ok(Some(7)));
+    /// ```
+    pub fn classify<T, E, J>(self, judge: J) -> RetryContext<Hooks<ByOutcome<J>, N, S, O, D, B>>
+    where
+        J: FnMut(&Result<T, E>) -> Verdict,
+        N: NotSet,
+        D: NotSet,
+    {
+        self.with(|hooks| hooks.with_judge(judge))
+    }
+
+    /// Calls `hook` once per retry, before the wait; see [`RetryExt::on_retry`](crate::RetryExt::on_retry). Every method
+    /// that grants a retry calls it, [`delay_after`](Self::delay_after) included.
+    ///
+    /// ```
+    /// # use std::io::{Error, ErrorKind};
+    /// # use retry_ext::{RetryEvent, RetryPolicy};
+    /// let mut retries = Vec::new();
+    /// let mut retry = RetryPolicy::new()
+    ///     .start()
+    ///     .on_retry(|retry: &RetryEvent<'_, Error>| retries.push((retry.attempt, retry.delay.as_secs())));
+    /// assert!(retry.delay_after(&Error::from(ErrorKind::TimedOut)).is_ok());
+    /// assert_eq!(retries, [(1, 1)]);
+    /// ```
+    pub fn on_retry<X, M>(self, hook: M) -> RetryContext<Hooks<C, M, S, O, D, B>>
+    where
+        M: FnMut(&RetryEvent<'_, X>),
+    {
+        self.with(|hooks| hooks.with_hook(hook))
+    }
+
+    /// Replaces the sleeper: of [`step`](Self::step) by a closure that waits, as in
+    /// [`RetryExt::sleep_with`](crate::RetryExt::sleep_with), or of `step_async` by a closure that returns a future, as
+    /// in `AsyncRetryExt::sleep_with`.
+    ///
+    /// ```
+    /// # use std::io::{Error, ErrorKind};
+    /// # use retry_ext::RetryPolicy;
+    /// let mut waits = Vec::new();
+    /// let mut retry = RetryPolicy::new().start().sleep_with(|delay| waits.push(delay.as_secs()));
+    /// assert!(retry.step(Err::<(), _>(Error::from(ErrorKind::TimedOut))).is_ok());
+    /// assert_eq!(waits, [1]);
+    /// ```
+    pub fn sleep_with<R, W>(self, sleeper: R) -> RetryContext<Hooks<C, N, R, O, D, B>>
+    where
+        R: FnMut(Duration) -> W,
+    {
+        self.with(|hooks| hooks.with_sleeper(sleeper))
+    }
+
     /// Reports every retry, success and failure to `observer`. Attach the observer where the context is made, so that it
     /// sees the operation as a whole.
     ///
@@ -110,18 +255,54 @@ impl<O: Observe> RetryContext<Hooks<(), (), (), O>> {
     /// static STATS: RetryStats = RetryStats::new();
     ///
     /// let mut retry = RetryPolicy::new().start().observe(&STATS);
-    /// retry.succeeded();
+    /// assert_eq!(retry.step(Ok::<_, std::io::Error>(7)).unwrap(), Some(7));
     /// assert_eq!(STATS.snapshot().succeeded_at_first, 1);
     /// ```
-    pub fn observe<B>(self, observer: B) -> RetryContext<Hooks<(), (), (), Observed<B>>>
+    pub fn observe<V>(self, observer: V) -> RetryContext<Hooks<C, N, S, Observed<V>, D, B>>
     where
-        B: Observer,
+        V: Observer,
     {
-        let Self { policy, caller, hooks, decision, granted, stopped } = self;
-        let hooks = hooks.with_observer(observer);
-        RetryContext { policy, caller, hooks, decision, granted, stopped }
+        self.with(|hooks| hooks.with_observer(observer))
     }
 
+    /// Computes the nominal delays; see [`RetryExt::delay_with`](crate::RetryExt::delay_with).
+    ///
+    /// ```
+    /// # use std::io::{Error, ErrorKind};
+    /// # use std::time::Duration;
+    /// # use retry_ext::RetryPolicy;
+    /// let mut retry = RetryPolicy::new()
+    ///     .start()
+    ///     .delay_with(|retry, _error: &Error| Duration::from_millis(5) * retry);
+    /// let error = Error::from(ErrorKind::TimedOut);
+    /// assert_eq!(retry.delay_after(&error), Ok(Duration::from_millis(5)));
+    /// assert_eq!(retry.delay_after(&error), Ok(Duration::from_millis(10)));
+    /// ```
+    pub fn delay_with<X, L>(self, delay: L) -> RetryContext<Hooks<C, N, S, O, L, B>>
+    where
+        L: FnMut(u32, &X) -> Duration,
+    {
+        self.with(|hooks| hooks.with_delay(delay))
+    }
+
+    /// Shares a budget known only at run time; see [`RetryExt::budget`](crate::RetryExt::budget).
+    ///
+    /// ```
+    /// # use retry_ext::{RetryBudget, RetryPolicy};
+    /// let budget = RetryBudget::new().with_ratio(1.0);
+    /// let mut retry = RetryPolicy::new().start().budget(&budget);
+    /// assert_eq!(retry.step(Ok::<_, std::io::Error>(7)).unwrap(), Some(7));
+    /// assert_eq!(budget.available(), 2 + 1); // the success was recorded
+    /// ```
+    pub fn budget<A>(self, budget: A) -> RetryContext<Hooks<C, N, S, O, D, Budgeted<A>>>
+    where
+        A: Borrow<RetryBudget>,
+    {
+        self.with(|hooks| hooks.with_budget(budget))
+    }
+}
+
+impl<H> RetryContext<H> {
     /// Returns the number of the running attempt, from 1.
     ///
     /// ```
@@ -151,40 +332,126 @@ impl<O: Observe> RetryContext<Hooks<(), (), (), O>> {
         self.decision.total_wait()
     }
 
-    /// Records a failed attempt, then blocks the thread until the next one may start. Async code awaits
-    /// `wait_after_async` instead. To wait in another way, call [`delay_after`](Self::delay_after).
+    /// Returns the time from now until the policy's [deadline](RetryPolicy::with_max_elapsed): zero if it has passed,
+    /// `None` if the policy has none. After [`succeeded`](Self::succeeded) or [`reset`](Self::reset) it is the whole time,
+    /// until the next failure starts the count.
     ///
-    /// # Errors
+    /// ```
+    /// # use std::time::Duration;
+    /// # use retry_ext::RetryPolicy;
+    /// let retry = RetryPolicy::within(Duration::from_secs(30)).start();
+    /// assert!(retry.remaining().is_some_and(|left| left <= Duration::from_secs(30)));
+    /// assert_eq!(RetryPolicy::new().start().remaining(), None);
+    /// ```
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        self.decision.deadline(&self.policy).map(Deadline::remaining)
+    }
+
+    /// Counts afresh without a success: the next attempt is the first one, with all attempts and the first delay, and a
+    /// deadline counts from its failure. Reports nothing and feeds no budget. A stopped context can be used again.
     ///
-    /// Returns the error, in a [`RetryError`] with the reason for which there is no further attempt.
+    /// Call it when a connection that lived for a while has broken, if its loss is no news:
     ///
     /// ```
     /// # use std::io::{Error, ErrorKind};
-    /// # use std::time::Duration;
-    /// # use retry_ext::{RetryPolicy, StopReason};
-    /// let policy = RetryPolicy::new().with_initial_delay(Duration::from_millis(1));
-    /// let mut retry = policy.with_max_attempts(2).start();
-    /// assert!(retry.wait_after(Error::from(ErrorKind::TimedOut)).is_ok()); // slept for 1 ms
-    /// let error = retry.wait_after(Error::from(ErrorKind::TimedOut)).unwrap_err();
-    /// assert_eq!((error.attempts(), error.reason()), (2, StopReason::AttemptsExhausted));
+    /// # use std::time::{Duration, Instant};
+    /// # use retry_ext::RetryPolicy;
+    /// # let mut lives = 6;
+    /// # let mut session = || -> Result<(), Error> { lives -= 1; Err(if lives == 0 { ErrorKind::NotFound } else { ErrorKind::ConnectionReset }.into()) };
+    /// # const A_WHILE: Duration = Duration::ZERO;
+    /// # let policy = RetryPolicy::new().with_initial_delay(Duration::ZERO);
+    /// let mut retry = policy.start();
+    /// let ended = loop {
+    ///     let started = Instant::now();
+    ///     let outcome = session();
+    ///     if started.elapsed() >= A_WHILE {
+    ///         retry.reset();
+    ///     }
+    ///     match retry.step(outcome) {
+    ///         Ok(None) => {}
+    ///         ended => break ended,
+    ///     }
+    /// };
+    /// assert_eq!(ended.unwrap_err().error().kind(), ErrorKind::NotFound); // after six sessions
     /// ```
-    pub fn wait_after<E: IsTransient>(&mut self, error: E) -> Result<(), RetryError<E>> {
-        match self.decide(&error) {
-            Ok(delay) => {
-                drop(error);
-                thread::sleep(delay);
-                self.granted = None;
-                Ok(())
-            }
-            Err(stop) => Err(self.decision.give_up(error, stop)),
-        }
+    pub const fn reset(&mut self) {
+        self.decision = Decision::new(None);
+        self.granted = None;
+        self.stopped = None;
     }
 
-    /// Records a failed attempt, then sleeps on tokio's timer until the next one may start. Needs the feature
-    /// `tokio`. With another runtime, call [`delay_after`](Self::delay_after) and await that runtime's timer.
+    /// Records that the wait granted by [`delay_after`](Self::delay_after) ended early. The attempt follows,
+    /// nothing of the wait is added to [`waited`](Self::waited), and for a deadline the clock alone counts.
     ///
-    /// Use it when the futures need `&mut` access: a closure cannot lend captured state to the futures it
-    /// returns.
+    /// ```
+    /// # use std::io::{Error, ErrorKind};
+    /// # use retry_ext::RetryPolicy;
+    /// let mut retry = RetryPolicy::new().start();
+    /// assert!(retry.delay_after(&Error::from(ErrorKind::NetworkDown)).is_ok());
+    /// retry.woken(); // the network is back
+    /// assert_eq!((retry.attempt(), retry.waited().as_secs()), (2, 0));
+    /// ```
+    pub const fn woken(&mut self) {
+        if let Some(wait) = self.granted.take() {
+            self.decision.woken(wait);
+        }
+    }
+}
+
+impl<C, N, S, O, D, B> RetryContext<Hooks<C, N, S, O, D, B>>
+where
+    O: Observe,
+    B: ChainBudget,
+{
+    /// Records the outcome of an attempt. After a success, returns its value. After a failure, blocks the thread until the
+    /// next attempt may start and returns `None`, or returns the last error.
+    ///
+    /// A success refills the budget, is logged if it is a recovery, and starts a new count. Async code awaits `step_async`
+    /// instead.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error, in a [`RetryError`] with the reason for which there is no further attempt. Every further failure
+    /// returns the same reason, until a success or [`reset`](Self::reset). After [`classify`](Self::classify), a last `Ok`
+    /// value is returned as a success is.
+    ///
+    /// ```
+    /// # use retry_ext::RetryPolicy;
+    /// # use std::time::Duration;
+    /// # let policy = RetryPolicy::new().with_initial_delay(Duration::from_millis(1));
+    /// fn first_line(policy: &RetryPolicy, path: &str) -> Result<String, Box<dyn std::error::Error>> {
+    ///     let mut retry = policy.start();
+    ///     let text = loop {
+    ///         if let Some(text) = retry.step(std::fs::read_to_string(path))? {
+    ///             break text;
+    ///         }
+    ///     };
+    ///     Ok(text.lines().next().ok_or("an empty file")?.into())
+    /// }
+    /// assert_eq!(first_line(&policy, "Cargo.toml").unwrap(), "[workspace]");
+    /// ```
+    pub fn step<T, E>(&mut self, outcome: Result<T, E>) -> Result<Option<T>, RetryError<E>>
+    where
+        C: Classify<T, E>,
+        N: Notify<C::Failure>,
+        S: Sleep,
+        D: ComputeDelay<C::Failure>,
+    {
+        let (failure, delay) = match self.judge(outcome) {
+            Judged::Ended(result) => return result.map(Some),
+            Judged::Granted(failure, delay) => (failure, delay),
+        };
+        let kept = S::Answer::keep(failure, Internal);
+        let ended = self.hooks.sleeper.sleep(delay, Internal).end(kept, Internal);
+        self.end_wait(ended)
+    }
+
+    /// Records the outcome of an attempt. After a success, returns its value. After a failure, sleeps until the next
+    /// attempt may start and returns `None`, or returns the last error. Needs the feature `async`; it sleeps on tokio's
+    /// timer with the feature `tokio`, or on any other after [`sleep_with`](Self::sleep_with).
+    ///
+    /// Use it if the futures need `&mut` access: a closure cannot lend captured state to the futures it returns.
     ///
     /// ```
     /// use std::io::{Error, ErrorKind};
@@ -205,12 +472,8 @@ impl<O: Observe> RetryContext<Hooks<(), (), (), O>> {
     /// async fn deliver(connection: &mut Connection, line: &str) -> Result<usize, RetryError<Error>> {
     ///     let mut retry = RetryPolicy::new().start();
     ///     loop {
-    ///         match connection.send(line).await {
-    ///             Ok(length) => {
-    ///                 retry.succeeded();
-    ///                 return Ok(length);
-    ///             }
-    ///             Err(error) => retry.wait_after_async(error).await?,
+    ///         if let Some(length) = retry.step_async(connection.send(line).await).await? {
+    ///             return Ok(length);
     ///         }
     ///     }
     /// }
@@ -223,34 +486,124 @@ impl<O: Observe> RetryContext<Hooks<(), (), (), O>> {
     ///
     /// # Errors
     ///
+    /// As [`step`](Self::step).
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a tokio runtime with its timer enabled, unless [`sleep_with`](Self::sleep_with) was called.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped while waiting, the outcome is lost and the wait still counts: [`attempt`](Self::attempt)
+    /// and [`waited`](Self::waited) have already advanced. A future that is never polled does nothing.
+    #[cfg(feature = "async")]
+    pub async fn step_async<T, E>(
+        &mut self,
+        outcome: Result<T, E>,
+    ) -> Result<Option<T>, RetryError<E>>
+    where
+        C: Classify<T, E>,
+        N: Notify<C::Failure>,
+        S: AsyncSleep,
+        D: ComputeDelay<C::Failure>,
+    {
+        let (failure, delay) = match self.judge(outcome) {
+            Judged::Ended(result) => return result.map(Some),
+            Judged::Granted(failure, delay) => (failure, delay),
+        };
+        let kept = <S::Wait as Future>::Output::keep(failure, Internal);
+        let ended = if let Some(wait) = self.hooks.sleeper.sleep(delay, Internal) {
+            fair(wait).await.end(kept, Internal)
+        } else {
+            drop(kept);
+            yield_now().await;
+            Ended::Elapsed
+        };
+        self.end_wait(ended)
+    }
+
+    fn end_wait<T, E>(&mut self, ended: Ended<C::Failure>) -> Result<Option<T>, RetryError<E>>
+    where
+        C: Classify<T, E>,
+    {
+        match ended {
+            Ended::Elapsed => {
+                self.granted = None;
+                Ok(None)
+            }
+            Ended::Woken(_dropped) => {
+                self.woken();
+                Ok(None)
+            }
+            Ended::Cancelled(failure) => {
+                let failure_type = C::type_name(&failure, Internal);
+                C::finish(self.cancel(failure, failure_type), Internal).map(Some)
+            }
+        }
+    }
+
+    /// Records a failed attempt, then blocks the thread until the next one may start. Async code awaits
+    /// `wait_after_async` instead. [`step`](Self::step) records successes as well.
+    /// To wait in another way, call [`delay_after`](Self::delay_after).
+    ///
+    /// # Errors
+    ///
+    /// Returns the error, in a [`RetryError`] with the reason for which there is no further attempt.
+    ///
+    /// ```
+    /// # use std::io::{Error, ErrorKind};
+    /// # use std::time::Duration;
+    /// # use retry_ext::{RetryPolicy, StopReason};
+    /// let policy = RetryPolicy::new().with_initial_delay(Duration::from_millis(1));
+    /// let mut retry = policy.with_max_attempts(2).start();
+    /// assert!(retry.wait_after(Error::from(ErrorKind::TimedOut)).is_ok()); // slept for 1 ms
+    /// let error = retry.wait_after(Error::from(ErrorKind::TimedOut)).unwrap_err();
+    /// assert_eq!((error.attempts(), error.reason()), (2, StopReason::AttemptsExhausted));
+    /// ```
+    pub fn wait_after<E>(&mut self, error: E) -> Result<(), RetryError<E>>
+    where
+        C: ClassifyError<E> + Classify<(), E, Failure = E, Judgement = ()>,
+        N: Notify<E>,
+        S: Sleep,
+        D: ComputeDelay<E>,
+    {
+        self.step(Err::<(), E>(error)).map(|_waited| ())
+    }
+
+    /// Records a failed attempt, then sleeps until the next one may start, as `step_async` does.
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use retry_ext::RetryPolicy;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let mut retry = RetryPolicy::new().start();
+    /// assert!(retry.wait_after_async(Error::from(ErrorKind::TimedOut)).await.is_ok());
+    /// assert_eq!((retry.attempt(), retry.waited().as_secs()), (2, 1));
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
     /// Returns the error, in a [`RetryError`] with the reason for which there is no further attempt.
     ///
     /// # Panics
     ///
-    /// Panics outside of a tokio runtime with its timer enabled.
+    /// Panics outside of a tokio runtime with its timer enabled, unless [`sleep_with`](Self::sleep_with) was called.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped while waiting, the error is lost and the wait still counts:
-    /// [`attempt`](Self::attempt) and [`waited`](Self::waited) have already advanced. A future that is never
-    /// polled does nothing.
-    #[cfg(feature = "tokio")]
-    pub async fn wait_after_async<E: IsTransient>(
-        &mut self,
-        error: E,
-    ) -> Result<(), RetryError<E>> {
-        let delay = match self.decide(&error) {
-            Ok(delay) => delay,
-            Err(stop) => return Err(self.decision.give_up(error, stop)),
-        };
-        drop(error);
-        if delay.is_zero() {
-            crate::sleep::yield_now().await;
-        } else {
-            tokio::time::sleep(delay).await;
-        }
-        self.granted = None;
-        Ok(())
+    /// As `step_async`.
+    #[cfg(feature = "async")]
+    pub async fn wait_after_async<E>(&mut self, error: E) -> Result<(), RetryError<E>>
+    where
+        C: ClassifyError<E> + Classify<(), E, Failure = E, Judgement = ()>,
+        N: Notify<E>,
+        S: AsyncSleep,
+        D: ComputeDelay<E>,
+    {
+        self.step_async(Err::<(), E>(error)).await.map(|_waited| ())
     }
 
     /// Records a failed attempt and returns the delay before the next one, without sleeping. For schedulers, event
@@ -275,7 +628,10 @@ impl<O: Observe> RetryContext<Hooks<(), (), (), O>> {
     /// let mut retry = RetryPolicy::new().start();
     /// let outcome = loop {
     ///     let error = match connect() {
-    ///         Ok(connection) => break Ok(connection),
+    ///         Ok(connection) => {
+    ///             retry.succeeded();
+    ///             break Ok(connection);
+    ///         }
     ///         Err(error) => error,
     ///     };
     ///     match retry.delay_after(&error) {
@@ -288,45 +644,105 @@ impl<O: Observe> RetryContext<Hooks<(), (), (), O>> {
     /// };
     /// assert_eq!(outcome.unwrap_err().reason(), StopReason::Cancelled);
     /// ```
-    pub fn delay_after<E: IsTransient>(&mut self, error: &E) -> Result<Duration, StopReason> {
-        self.decide(error).map_err(|stop| stop.reason)
+    pub fn delay_after<E>(&mut self, error: &E) -> Result<Duration, StopReason>
+    where
+        C: ClassifyError<E> + Classify<(), E, Failure = E, Judgement = ()>,
+        N: Notify<E>,
+        D: ComputeDelay<E>,
+    {
+        self.decide::<(), E>(error, ()).map_err(|stop| stop.reason)
     }
 
-    fn decide<E: IsTransient>(&mut self, error: &E) -> Result<Duration, Stop> {
+    /// Records the outcome of an attempt and returns the delay before the next one, without sleeping. For schedulers and
+    /// layers that judge whole outcomes; see [`classify`](Self::classify) and [`delay_after`](Self::delay_after).
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason for which there is no further attempt. A success is recorded as by
+    /// [`succeeded`](Self::succeeded). It returns [`StopReason::Permanent`] as well: the outcome is final.
+    ///
+    /// ```
+    /// # use std::io::Error;
+    /// # use std::time::Duration;
+    /// # use retry_ext::{RetryPolicy, StopReason, Verdict};
+    /// let mut retry = RetryPolicy::new().start().classify(|status: &Result<u16, Error>| match status {
+    ///     Ok(429) => Verdict::TransientAfter(Duration::from_secs(9)),
+    ///     Ok(_) => Verdict::Success,
+    ///     Err(error) => Verdict::of(error),
+    /// });
+    /// assert_eq!(retry.delay_after_outcome(&Ok(429)), Ok(Duration::from_secs(9)));
+    /// assert_eq!(retry.delay_after_outcome(&Ok(200)), Err(StopReason::Permanent));
+    /// assert_eq!(retry.attempt(), 1); // a new count
+    /// ```
+    pub fn delay_after_outcome<T, E>(
+        &mut self,
+        outcome: &Result<T, E>,
+    ) -> Result<Duration, StopReason>
+    where
+        C: Classify<T, E>,
+        N: Notify<C::Failure>,
+        D: ComputeDelay<C::Failure>,
+    {
+        let Some((failure, judgement)) = self.hooks.classifier.judge_ref(outcome, Internal) else {
+            self.succeeded();
+            return Err(StopReason::Permanent);
+        };
+        self.decide::<T, E>(failure, judgement).map_err(|stop| stop.reason)
+    }
+
+    /// Judges an outcome, and decides after a failure.
+    fn judge<T, E>(&mut self, outcome: Result<T, E>) -> Judged<T, E, C::Failure>
+    where
+        C: Classify<T, E>,
+        N: Notify<C::Failure>,
+        D: ComputeDelay<C::Failure>,
+    {
+        let (failure, judgement) = match self.hooks.classifier.judge(outcome, Internal) {
+            Ok(value) => {
+                self.succeeded();
+                return Judged::Ended(Ok(value));
+            }
+            Err(failed) => failed,
+        };
+        match self.decide::<T, E>(&failure, judgement) {
+            Ok(delay) => Judged::Granted(failure, delay),
+            Err(stop) => Judged::Ended(C::finish(self.decision.give_up(failure, stop), Internal)),
+        }
+    }
+
+    fn decide<T, E>(
+        &mut self,
+        failure: &C::Failure,
+        judgement: C::Judgement,
+    ) -> Result<Duration, Stop>
+    where
+        C: Classify<T, E>,
+        N: Notify<C::Failure>,
+        D: ComputeDelay<C::Failure>,
+    {
         if let Some(stop) = self.stopped {
             return Err(stop);
         }
         let Self { policy, caller, hooks, decision, granted, stopped } = self;
         *granted = None;
-        let report = hooks.report(Call { policy, caller });
         // Made again each time: a process may fork between two failures.
         let mut state = policy.backoff.state(decision.attempt());
         let stopping = |stop| *stopped = Some(stop);
-        let wait = decision.failed(error, &mut (), &mut state, report, stopping)?;
+        let call = Call { policy, caller };
+        let Hooks { classifier, hook, observer, delay, budget, .. } = hooks;
+        let judge = Judge { classifier, delay, budget };
+        let report = Report { call, observer };
+        let wait = decision.failed(failure, judgement, judge, &mut state, report, stopping)?;
         let delay = wait.delay(policy);
+        hook.retry(&wait.event(policy, delay, failure), Internal);
         *granted = Some(wait);
         Ok(delay)
     }
 
-    /// Records that the wait granted by [`delay_after`](Self::delay_after) ended early. The attempt follows,
-    /// nothing of the wait is added to [`waited`](Self::waited), and for a deadline the clock alone counts.
-    ///
-    /// ```
-    /// # use std::io::{Error, ErrorKind};
-    /// # use retry_ext::RetryPolicy;
-    /// let mut retry = RetryPolicy::new().start();
-    /// assert!(retry.delay_after(&Error::from(ErrorKind::NetworkDown)).is_ok());
-    /// retry.woken(); // the network is back
-    /// assert_eq!((retry.attempt(), retry.waited().as_secs()), (2, 0));
-    /// ```
-    pub const fn woken(&mut self) {
-        if let Some(wait) = self.granted.take() {
-            self.decision.woken(wait);
-        }
-    }
-
     /// Records that the wait granted by [`delay_after`](Self::delay_after) was cut short for good, and returns
     /// the error that `retry_with` would return, with [`StopReason::Cancelled`]. The wait is not counted.
+    ///
+    /// After [`delay_after_outcome`](Self::delay_after_outcome), pass the outcome in the place of an error.
     ///
     /// Call it only during the wait: an attempt that has run after the wait would not be counted. A context that
     /// has stopped returns its own reason.
@@ -342,16 +758,21 @@ impl<O: Observe> RetryContext<Hooks<(), (), (), O>> {
     /// assert_eq!(stopped.reason(), StopReason::Cancelled);
     /// ```
     pub fn cancelled<E>(&mut self, error: E) -> RetryError<E> {
+        self.cancel(error, type_name::<E>())
+    }
+
+    fn cancel<X>(&mut self, failure: X, failure_type: &str) -> RetryError<X> {
         if let Some(stop) = self.stopped {
-            return self.decision.give_up(error, stop);
+            return self.decision.give_up(failure, stop);
         }
         let Self { policy, caller, hooks, decision, granted, stopped } = self;
         let report = hooks.report(Call { policy, caller });
         let stopping = |stop| *stopped = Some(stop);
         if let Some(wait) = granted.take() {
-            return decision.cancelled(wait, error, report, stopping);
+            return decision.cancelled(wait, failure, failure_type, report, stopping);
         }
-        decision.stop(error, Stop::because(StopReason::Cancelled), report, stopping)
+        let stop = Stop::because(StopReason::Cancelled);
+        decision.stop(failure, failure_type, stop, report, stopping)
     }
 
     /// Records a success: refills the policy's [budget](crate::RetryBudget), if it has one, and counts afresh. In a
@@ -394,8 +815,14 @@ impl<O: Observe> RetryContext<Hooks<(), (), (), O>> {
         self.granted = None;
         // The attempts before a stop have been reported with it.
         let ended = if self.stopped.take().is_some() { fresh } else { ended };
-        ended.succeeded(self.hooks.report(Call { policy: &self.policy, caller: self.caller }));
+        ended.succeeded(&self.hooks, Call { policy: &self.policy, caller: self.caller });
     }
+}
+
+/// An outcome that was judged and, after a failure, decided on.
+enum Judged<T, E, X> {
+    Ended(Result<T, RetryError<E>>),
+    Granted(X, Duration),
 }
 
 impl<H> fmt::Debug for RetryContext<H> {

@@ -11,15 +11,21 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::decision::{Decision, Wait};
+use crate::budget::RetryBudget;
+use crate::decision::{Decision, Judge, Wait};
 use crate::error::RetryError;
 use crate::event::{Observer, RetryEvent};
-use crate::hooks::{AsyncHooks, ByError, Classify, Hooks, Notify, Observe, Observed};
+use crate::hooks::{
+    AsyncHooks, Budgeted, ByError, ByOutcome, ChainBudget, Classify, ComputeDelay, Hooks, NotSet,
+    Notify, Observe, Observed, Shape,
+};
+use crate::operation::{Attempt, Attempts, Operation};
 use crate::policy::RetryPolicy;
 use crate::report::{Call, Report};
 use crate::sealed::Internal;
 use crate::sleep::{AsyncSleep, DefaultSleeper, Ended, Kept, Wake};
-use crate::transient::IsTransient;
+use crate::timeout::{AttemptTimedOut, Timed, TimedAttempt};
+use crate::transient::{IsTransient, Verdict};
 
 /// Adds `.retry_with(policy).await` to `async fn` items and to closures that return a future. Needs
 /// the feature `async`, and `tokio` for the default sleeper.
@@ -74,7 +80,7 @@ use crate::transient::IsTransient;
 /// A closure cannot lend its owned or mutably borrowed captures to the futures it returns. The compiler reports
 /// that a captured variable escapes, or that an async closure does not implement `FnMut`.
 /// Clone owned captures: `move || { let client = client.clone(); async move { .. } }`. If the futures need
-/// `&mut` state, use a retry loop, [`RetryContext`](crate::RetryContext), and its `wait_after_async`:
+/// `&mut` state, use a retry loop, [`RetryContext`](crate::RetryContext), and its `step_async`:
 ///
 /// ```compile_fail
 /// use retry_ext::{AsyncRetryExt, RetryPolicy};
@@ -110,7 +116,7 @@ use crate::transient::IsTransient;
 ///
 /// Pass the policy by reference, for example to a `static`, if many tasks wait: a policy passed by value is a part of the
 /// future.
-pub trait AsyncRetryExt<Fut, T, E>: FnMut() -> Fut
+pub trait AsyncRetryExt<Fut, T, E>: Operation<Outcome = Fut>
 where
     Fut: Future<Output = Result<T, E>>,
 {
@@ -132,6 +138,40 @@ where
         Q: FnMut(&E) -> bool,
     {
         AsyncRetry::new(self).retry_if(predicate)
+    }
+
+    /// Judges the whole outcome of each attempt; see [`RetryExt::classify`](crate::RetryExt::classify).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::cell::Cell;
+    /// use retry_ext::{AsyncRetryExt, RetryPolicy, Verdict};
+    ///
+    /// let statuses = Cell::new(&[503, 503, 503, 200][..]);
+    /// let fetch = async || {
+    ///     let [status, rest @ ..] = statuses.get() else { return Err(std::io::ErrorKind::UnexpectedEof) };
+    ///     statuses.set(rest);
+    ///     Ok(*status)
+    /// };
+    /// let status = fetch
+    ///     .classify(|outcome| match outcome {
+    ///         Ok(503) => Verdict::Transient,
+    ///         Ok(_) => Verdict::Success,
+    ///         Err(error) => Verdict::of(error),
+    ///     })
+    ///     .retry_with(RetryPolicy::new())
+    ///     .await;
+    /// assert_eq!(status, Ok(503)); // the last response, after three attempts
+    /// # }
+    /// ```
+    #[inline]
+    fn classify<J>(self, judge: J) -> AsyncRetry<Self, Fut, T, E, Hooks<ByOutcome<J>>>
+    where
+        Self: Sized,
+        J: FnMut(&Result<T, E>) -> Verdict,
+    {
+        AsyncRetry::new(self).classify(judge)
     }
 
     /// Calls a hook before each wait; see [`RetryExt::on_retry`](crate::RetryExt::on_retry).
@@ -207,6 +247,131 @@ where
         AsyncRetry::new(self).observe(observer)
     }
 
+    /// Computes the nominal delays; see [`RetryExt::delay_with`](crate::RetryExt::delay_with).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::io::{Error, ErrorKind};
+    /// use std::time::Duration;
+    /// use retry_ext::{AsyncRetryExt, RetryPolicy};
+    ///
+    /// let start = tokio::time::Instant::now();
+    /// let fetch = async || Err::<(), _>(Error::from(ErrorKind::TimedOut));
+    /// let delay = |retry, _error: &Error| Duration::from_millis(5) * retry;
+    /// assert!(fetch.delay_with(delay).retry_with(RetryPolicy::new()).await.is_err());
+    /// assert_eq!(start.elapsed().as_millis(), 5 + 10);
+    /// # }
+    /// ```
+    #[inline]
+    fn delay_with<D>(self, delay: D) -> AsyncRetry<Self, Fut, T, E, Hooks<(), (), (), (), D>>
+    where
+        Self: Sized,
+        D: FnMut(u32, &E) -> Duration,
+    {
+        AsyncRetry::new(self).delay_with(delay)
+    }
+
+    /// Shares a budget known only at run time; see [`RetryExt::budget`](crate::RetryExt::budget). An `Arc` makes a
+    /// future that can be spawned.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::sync::Arc;
+    /// use retry_ext::{AsyncRetryExt, RetryBudget, RetryPolicy};
+    ///
+    /// let budget = Arc::new(RetryBudget::new().with_ratio(1.0));
+    /// let fetch = async || Ok::<_, std::io::Error>("page");
+    /// let task = tokio::spawn(fetch.budget(Arc::clone(&budget)).retry_with(RetryPolicy::new()));
+    /// assert!(task.await.unwrap().is_ok());
+    /// assert_eq!(budget.available(), 2 + 1);
+    /// # }
+    /// ```
+    #[inline]
+    fn budget<B>(
+        self,
+        budget: B,
+    ) -> AsyncRetry<Self, Fut, T, E, Hooks<(), (), (), (), (), Budgeted<B>>>
+    where
+        Self: Sized,
+        B: Borrow<RetryBudget>,
+    {
+        AsyncRetry::new(self).budget(budget)
+    }
+
+    /// Ends an attempt after `limit`, on tokio's timer, or at the policy's
+    /// [deadline](RetryPolicy::with_max_elapsed) if that is sooner. The attempt's future is dropped, and its error is
+    /// made from [`AttemptTimedOut`]. Needs the feature `tokio`.
+    ///
+    /// With a deadline, all of the retry ends at the deadline, even if an attempt hangs. A second `timeout_each`
+    /// adds a limit: the shorter one ends the attempt.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::io::Error;
+    /// use std::time::Duration;
+    /// use retry_ext::{AsyncRetryExt, RetryPolicy, StopReason};
+    ///
+    /// let start = tokio::time::Instant::now();
+    /// let error = (async || std::future::pending::<Result<(), Error>>().await) // hangs
+    ///     .timeout_each(Duration::from_secs(4))
+    ///     .retry_with(RetryPolicy::within(Duration::from_secs(7)))
+    ///     .await
+    ///     .unwrap_err();
+    /// assert_eq!((error.attempts(), error.reason()), (2, StopReason::DeadlineExceeded));
+    /// assert_eq!(start.elapsed().as_secs(), 4 + 1 + 2); // an attempt, a wait, and the rest of the second attempt
+    /// # }
+    /// ```
+    #[cfg(feature = "tokio")]
+    #[inline]
+    fn timeout_each(
+        self,
+        limit: Duration,
+    ) -> AsyncRetry<Timed<Self, TokioTimer>, TimedAttempt<Fut, tokio::time::Sleep>, T, E>
+    where
+        Self: Sized,
+        E: From<AttemptTimedOut>,
+    {
+        AsyncRetry::new(self).timeout_each(limit)
+    }
+
+    /// Ends an attempt after `limit`, or at the deadline if that is sooner, on any timer: a function from a duration to a
+    /// future. See `timeout_each`, which uses tokio's timer.
+    ///
+    /// The timer is not the sleeper of [`sleep_with`](Self::sleep_with): a sleeper that does not sleep, as in tests, would
+    /// end each attempt at once.
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use std::time::Duration;
+    /// use retry_ext::{AsyncRetryExt, RetryPolicy};
+    ///
+    /// let hangs = async || std::future::pending::<Result<(), Error>>().await;
+    /// let result = smol::block_on(
+    ///     hangs
+    ///         .timeout_each_with(Duration::from_millis(2), smol::Timer::after)
+    ///         .sleep_with(smol::Timer::after)
+    ///         .retry_with(RetryPolicy::new().with_max_attempts(1)),
+    /// );
+    /// assert_eq!(result.unwrap_err().error().kind(), ErrorKind::TimedOut);
+    /// ```
+    #[inline]
+    fn timeout_each_with<X, W>(
+        self,
+        limit: Duration,
+        timer: X,
+    ) -> AsyncRetry<Timed<Self, X>, TimedAttempt<Fut, W>, T, E>
+    where
+        Self: Sized,
+        E: From<AttemptTimedOut>,
+        X: FnMut(Duration) -> W,
+        W: Future,
+    {
+        AsyncRetry::new(self).timeout_each_with(limit, timer)
+    }
+
     /// Returns a future that calls the closure and awaits its future. While it fails with a transient error and the
     /// policy allows a retry, it waits and calls the closure again. It sleeps on tokio's timer, which needs the
     /// feature `tokio` and rounds up to the next millisecond. A zero delay yields to the scheduler once instead of
@@ -254,6 +419,17 @@ where
 {
 }
 
+// An implementation of its own, so that the compiler's messages about closures name `FnMut`.
+impl<F, Fut, T, E> AsyncRetryExt<Fut, T, E> for Attempts<F>
+where
+    F: FnMut(Attempt) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+}
+
+#[cfg(feature = "tokio")]
+type TokioTimer = fn(Duration) -> tokio::time::Sleep;
+
 /// An async operation with the settings of its retry; made by the methods of [`AsyncRetryExt`].
 ///
 /// ```
@@ -279,13 +455,16 @@ impl<F, Fut, T, E> AsyncRetry<F, Fut, T, E> {
     }
 }
 
-impl<F, Fut, T, E, C, N, S, O> AsyncRetry<F, Fut, T, E, Hooks<C, N, S, O>>
+impl<F, Fut, T, E, C, N, S, O, D, B> AsyncRetry<F, Fut, T, E, Hooks<C, N, S, O, D, B>>
 where
-    F: FnMut() -> Fut,
+    F: Operation<Outcome = Fut>,
     Fut: Future<Output = Result<T, E>>,
 {
     #[inline]
-    fn with<H>(self, set: impl FnOnce(Hooks<C, N, S, O>) -> H) -> AsyncRetry<F, Fut, T, E, H> {
+    fn with<H>(
+        self,
+        set: impl FnOnce(Hooks<C, N, S, O, D, B>) -> H,
+    ) -> AsyncRetry<F, Fut, T, E, H> {
         let hooks = set(self.hooks);
         AsyncRetry { operation: self.operation, hooks, makes: PhantomData }
     }
@@ -301,7 +480,10 @@ where
     /// # }
     /// ```
     #[inline]
-    pub fn retry_if<Q>(self, predicate: Q) -> AsyncRetry<F, Fut, T, E, Hooks<ByError<Q>, N, S, O>>
+    pub fn retry_if<Q>(
+        self,
+        predicate: Q,
+    ) -> AsyncRetry<F, Fut, T, E, Hooks<ByError<Q>, N, S, O, D, B>>
     where
         Q: FnMut(&E) -> bool,
     {
@@ -319,9 +501,10 @@ where
     /// # }
     /// ```
     #[inline]
-    pub fn on_retry<M>(self, hook: M) -> AsyncRetry<F, Fut, T, E, Hooks<C, M, S, O>>
+    pub fn on_retry<M>(self, hook: M) -> AsyncRetry<F, Fut, T, E, Hooks<C, M, S, O, D, B>>
     where
-        M: FnMut(&RetryEvent<'_, E>),
+        C: Shape<T, E>,
+        M: FnMut(&RetryEvent<'_, C::Failure>),
     {
         self.with(|hooks| hooks.with_hook(hook))
     }
@@ -337,7 +520,7 @@ where
     /// # }
     /// ```
     #[inline]
-    pub fn sleep_with<R, W>(self, sleeper: R) -> AsyncRetry<F, Fut, T, E, Hooks<C, N, R, O>>
+    pub fn sleep_with<R, W>(self, sleeper: R) -> AsyncRetry<F, Fut, T, E, Hooks<C, N, R, O, D, B>>
     where
         R: FnMut(Duration) -> W,
         W: Future<Output: Wake>,
@@ -359,11 +542,137 @@ where
     /// # }
     /// ```
     #[inline]
-    pub fn observe<B>(self, observer: B) -> AsyncRetry<F, Fut, T, E, Hooks<C, N, S, Observed<B>>>
+    pub fn observe<V>(
+        self,
+        observer: V,
+    ) -> AsyncRetry<F, Fut, T, E, Hooks<C, N, S, Observed<V>, D, B>>
     where
-        B: Observer,
+        V: Observer,
     {
         self.with(|hooks| hooks.with_observer(observer))
+    }
+
+    /// Judges the whole outcome of each attempt; see [`RetryExt::classify`](crate::RetryExt::classify).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use retry_ext::{AsyncRetryExt, RetryPolicy, Verdict};
+    /// let chain = (async || "7".parse::<u8>()).sleep_with(tokio::time::sleep).classify(|_| Verdict::Success);
+    /// assert_eq!(chain.retry_with(RetryPolicy::new()).await, Ok(7));
+    /// # }
+    /// ```
+    #[inline]
+    pub fn classify<J>(
+        self,
+        judge: J,
+    ) -> AsyncRetry<F, Fut, T, E, Hooks<ByOutcome<J>, N, S, O, D, B>>
+    where
+        J: FnMut(&Result<T, E>) -> Verdict,
+        N: NotSet,
+        D: NotSet,
+    {
+        self.with(|hooks| hooks.with_judge(judge))
+    }
+
+    /// Computes the nominal delays; see [`RetryExt::delay_with`](crate::RetryExt::delay_with).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use retry_ext::{AsyncRetryExt, RetryPolicy};
+    /// # use std::time::Duration;
+    /// let chain = (async || "7".parse::<u8>()).retry_if(|_| true).delay_with(|_retry, _error| Duration::ZERO);
+    /// assert_eq!(chain.retry_with(RetryPolicy::new()).await, Ok(7));
+    /// # }
+    /// ```
+    #[inline]
+    pub fn delay_with<L>(self, delay: L) -> AsyncRetry<F, Fut, T, E, Hooks<C, N, S, O, L, B>>
+    where
+        C: Shape<T, E>,
+        L: FnMut(u32, &C::Failure) -> Duration,
+    {
+        self.with(|hooks| hooks.with_delay(delay))
+    }
+
+    /// Shares a budget known only at run time; see [`RetryExt::budget`](crate::RetryExt::budget).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use retry_ext::{AsyncRetryExt, RetryBudget, RetryPolicy};
+    /// let budget = RetryBudget::new();
+    /// let chain = (async || "7".parse::<u8>()).retry_if(|_| true).budget(&budget);
+    /// assert_eq!(chain.retry_with(RetryPolicy::new()).await, Ok(7));
+    /// # }
+    /// ```
+    #[inline]
+    pub fn budget<A>(self, budget: A) -> AsyncRetry<F, Fut, T, E, Hooks<C, N, S, O, D, Budgeted<A>>>
+    where
+        A: Borrow<RetryBudget>,
+    {
+        self.with(|hooks| hooks.with_budget(budget))
+    }
+
+    /// Ends an attempt after `limit`; see [`AsyncRetryExt::timeout_each`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use retry_ext::{AsyncRetryExt, RetryPolicy};
+    /// # use std::time::Duration;
+    /// let chain = (async || Ok::<_, std::io::Error>(7)).retry_if(|_| true).timeout_each(Duration::from_secs(1));
+    /// assert_eq!(chain.retry_with(RetryPolicy::new()).await.unwrap(), 7);
+    /// # }
+    /// ```
+    #[cfg(feature = "tokio")]
+    #[inline]
+    #[expect(
+        clippy::type_complexity,
+        reason = "the operation and its future change, and nothing else"
+    )]
+    pub fn timeout_each(
+        self,
+        limit: Duration,
+    ) -> AsyncRetry<
+        Timed<F, TokioTimer>,
+        TimedAttempt<Fut, tokio::time::Sleep>,
+        T,
+        E,
+        Hooks<C, N, S, O, D, B>,
+    >
+    where
+        E: From<AttemptTimedOut>,
+    {
+        self.timeout_each_with(limit, tokio::time::sleep as TokioTimer)
+    }
+
+    /// Ends an attempt after `limit`, on any timer; see [`AsyncRetryExt::timeout_each_with`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use retry_ext::{AsyncRetryExt, RetryPolicy};
+    /// # use std::time::Duration;
+    /// let chain = (async || Ok::<_, std::io::Error>(7))
+    ///     .retry_if(|_| true)
+    ///     .timeout_each_with(Duration::from_secs(1), tokio::time::sleep);
+    /// assert_eq!(chain.retry_with(RetryPolicy::new()).await.unwrap(), 7);
+    /// # }
+    /// ```
+    #[inline]
+    pub fn timeout_each_with<X, W>(
+        self,
+        limit: Duration,
+        timer: X,
+    ) -> AsyncRetry<Timed<F, X>, TimedAttempt<Fut, W>, T, E, Hooks<C, N, S, O, D, B>>
+    where
+        E: From<AttemptTimedOut>,
+        X: FnMut(Duration) -> W,
+        W: Future,
+    {
+        let operation = Timed::new(self.operation, limit, timer);
+        AsyncRetry { operation, hooks: self.hooks, makes: PhantomData }
     }
 
     /// Returns a future that runs the operation and its retries; see [`AsyncRetryExt::retry_with`]. With a sleeper of your own, it
@@ -388,12 +697,14 @@ where
     /// ```
     #[inline]
     #[track_caller]
-    pub fn retry_with<P>(self, policy: P) -> RetryFuture<F, Fut, T, E, P, Hooks<C, N, S, O>>
+    pub fn retry_with<P>(self, policy: P) -> RetryFuture<F, Fut, T, E, P, Hooks<C, N, S, O, D, B>>
     where
-        C: Classify<E>,
-        N: Notify<E>,
+        C: Classify<T, E>,
+        N: Notify<C::Failure>,
         S: AsyncSleep,
         O: Observe,
+        D: ComputeDelay<C::Failure>,
+        B: ChainBudget,
         P: Borrow<RetryPolicy>,
     {
         RetryFuture {
@@ -444,16 +755,16 @@ pin_project! {
     #[must_use = "futures do nothing unless they are awaited or polled"]
     pub struct RetryFuture<F, Fut, T, E, P, H>
     where
-        H: AsyncHooks,
+        H: AsyncHooks<T, E>,
     {
         #[pin]
-        state: State<Fut, <H::Sleeper as AsyncSleep>::Wait, Kept<H::Sleeper, (Wait, E)>>,
+        state: State<Fut, <H::Sleeper as AsyncSleep>::Wait, Kept<H::Sleeper, (Wait, H::Failure)>>,
         operation: F,
         hooks: H,
         policy: P,
         caller: &'static Location<'static>,
         decision: Decision,
-        result: PhantomData<fn() -> T>,
+        result: PhantomData<fn() -> (T, E)>,
     }
 }
 
@@ -470,15 +781,18 @@ pin_project! {
     }
 }
 
-impl<F, Fut, T, E, P, C, N, S, O> Future for RetryFuture<F, Fut, T, E, P, Hooks<C, N, S, O>>
+impl<F, Fut, T, E, P, C, N, S, O, D, B> Future
+    for RetryFuture<F, Fut, T, E, P, Hooks<C, N, S, O, D, B>>
 where
-    F: FnMut() -> Fut,
+    F: Operation<Outcome = Fut>,
     Fut: Future<Output = Result<T, E>>,
     P: Borrow<RetryPolicy>,
-    C: Classify<E>,
-    N: Notify<E>,
+    C: Classify<T, E>,
+    N: Notify<C::Failure>,
     S: AsyncSleep,
     O: Observe,
+    D: ComputeDelay<C::Failure>,
+    B: ChainBudget,
 {
     type Output = Result<T, RetryError<E>>;
 
@@ -491,34 +805,39 @@ where
                 self.as_mut().start_attempt();
             }
             _ => {
-                ready!(self.as_mut().start_or_resume(cx))?;
+                if let Err(stopped) = ready!(self.as_mut().start_or_resume(cx)) {
+                    return Poll::Ready(C::finish(stopped, Internal));
+                }
             }
         }
         let mut this = self.as_mut().project();
         let StateProjection::Attempt { future } = this.state.as_mut().project() else {
             unreachable!("an attempt was just begun");
         };
-        match ready!(future.poll(cx)) {
+        let outcome = ready!(future.poll(cx));
+        match this.hooks.classifier.judge(outcome, Internal) {
             Ok(value) => {
                 this.state.set(State::End);
                 let call = Call { policy: (*this.policy).borrow(), caller: this.caller };
-                this.decision.succeeded(this.hooks.report(call));
+                this.decision.succeeded(this.hooks, call);
                 Poll::Ready(Ok(value))
             }
-            Err(error) => self.failed(error, cx).map(Err),
+            Err(failed) => self.failed(failed, cx).map(|stopped| C::finish(stopped, Internal)),
         }
     }
 }
 
-impl<F, Fut, T, E, P, C, N, S, O> RetryFuture<F, Fut, T, E, P, Hooks<C, N, S, O>>
+impl<F, Fut, T, E, P, C, N, S, O, D, B> RetryFuture<F, Fut, T, E, P, Hooks<C, N, S, O, D, B>>
 where
-    F: FnMut() -> Fut,
+    F: Operation<Outcome = Fut>,
     Fut: Future<Output = Result<T, E>>,
     P: Borrow<RetryPolicy>,
-    C: Classify<E>,
-    N: Notify<E>,
+    C: Classify<T, E>,
+    N: Notify<C::Failure>,
     S: AsyncSleep,
     O: Observe,
+    D: ComputeDelay<C::Failure>,
+    B: ChainBudget,
 {
     /// Calls the operation.
     #[inline]
@@ -526,7 +845,8 @@ where
         let mut this = self.project();
         // Ends this future if the operation panics.
         this.state.set(State::End);
-        let future = (this.operation)();
+        let (decision, policy) = (&*this.decision, &*this.policy);
+        let future = this.operation.call(|| decision.running(policy.borrow()), Internal);
         this.state.set(State::Attempt { future });
     }
 
@@ -534,22 +854,28 @@ where
     /// success does not need.
     #[cold]
     #[inline(never)]
-    fn failed(mut self: Pin<&mut Self>, error: E, cx: &mut Context<'_>) -> Poll<RetryError<E>> {
+    fn failed(
+        mut self: Pin<&mut Self>,
+        (failure, judgement): (C::Failure, C::Judgement),
+        cx: &mut Context<'_>,
+    ) -> Poll<RetryError<C::Failure>> {
         let mut this = self.as_mut().project();
         // Drops the attempt's future, and ends this one if a hook panics.
         this.state.set(State::End);
         let call = Call { policy: (*this.policy).borrow(), caller: this.caller };
         // A waiting future has no room for the state.
         let mut state = call.policy.backoff.state(this.decision.attempt());
-        let Hooks { classifier, hook, sleeper, observer } = this.hooks;
+        let Hooks { classifier, hook, sleeper, observer, delay, budget } = this.hooks;
+        let judge = Judge { classifier, delay, budget };
         let report = Report { call, observer };
-        let wait = match this.decision.failed(&error, classifier, &mut state, report, |_| {}) {
-            Ok(wait) => wait,
-            Err(stop) => return Poll::Ready(this.decision.give_up(error, stop)),
+        let decided = this.decision.failed(&failure, judgement, judge, &mut state, report, |_| {});
+        let wait = match decided {
+            Ok(granted) => granted,
+            Err(stop) => return Poll::Ready(this.decision.give_up(failure, stop)),
         };
         let delay = wait.delay(call.policy);
-        hook.retry(&wait.event(call.policy, delay, &error), Internal);
-        let kept = <S::Wait as Future>::Output::keep((wait, error), Internal);
+        hook.retry(&wait.event(call.policy, delay, &failure), Internal);
+        let kept = <S::Wait as Future>::Output::keep((wait, failure), Internal);
         match sleeper.sleep(delay, Internal) {
             Some(wait) => {
                 this.state.set(State::Wait { wait, kept });
@@ -572,7 +898,7 @@ where
     fn start_or_resume(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), RetryError<E>>> {
+    ) -> Poll<Result<(), RetryError<C::Failure>>> {
         let this = self.as_mut().project();
         match *this.state {
             State::Start => *this.decision = Decision::started((*this.policy).borrow()),
@@ -585,7 +911,10 @@ where
     }
 
     /// Polls the wait, and gives the error back if the wait is cancelled.
-    fn poll_wait(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), RetryError<E>>> {
+    fn poll_wait(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), RetryError<C::Failure>>> {
         let mut this = self.project();
         let StateProjection::Wait { wait, .. } = this.state.as_mut().project() else {
             unreachable!("polled only while it waits");
@@ -600,16 +929,16 @@ where
                 this.decision.woken(wait);
                 Ok(())
             }
-            Ended::Cancelled((wait, error)) => {
+            Ended::Cancelled((wait, failure)) => {
                 let call = Call { policy: (*this.policy).borrow(), caller: this.caller };
-                let report = this.hooks.report(call);
-                Err(this.decision.cancelled(wait, error, report, |_| {}))
+                let (name, report) = (C::type_name(&failure, Internal), this.hooks.report(call));
+                Err(this.decision.cancelled(wait, failure, name, report, |_| {}))
             }
         })
     }
 }
 
-impl<F, Fut, T, E, P, H: AsyncHooks> fmt::Debug for RetryFuture<F, Fut, T, E, P, H> {
+impl<F, Fut, T, E, P, H: AsyncHooks<T, E>> fmt::Debug for RetryFuture<F, Fut, T, E, P, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RetryFuture").field("decision", &self.decision).finish_non_exhaustive()
     }

@@ -6,11 +6,15 @@ use std::iter::FusedIterator;
 use std::panic::Location;
 use std::time::Duration;
 
-use super::closure::{Attempts, Retry};
+use super::closure::{AttemptSource, Retry};
+use crate::budget::RetryBudget;
 use crate::decision::Decision;
 use crate::error::{RetryError, Stop, StopReason};
 use crate::event::{Observer, RetryEvent};
-use crate::hooks::{ByError, Classify, Hooks, Notify, Observe, Observed};
+use crate::hooks::{
+    Budgeted, ByError, ChainBudget, Classify, ComputeDelay, Hooks, Notify, Observe, Observed,
+};
+use crate::operation::Attempt;
 use crate::policy::RetryPolicy;
 use crate::report::Call;
 use crate::sealed::Internal;
@@ -154,6 +158,54 @@ pub trait RetryIteratorExt<T, E>: Iterator<Item = Result<T, E>> {
         Retry::new(Items(self)).observe(observer)
     }
 
+    /// Computes the nominal delays; see [`RetryExt::delay_with`](crate::RetryExt::delay_with).
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use std::time::Duration;
+    /// use retry_ext::{RetryIteratorExt, RetryPolicy};
+    ///
+    /// let mut waits = Vec::new();
+    /// let source = [Err(Error::from(ErrorKind::WouldBlock)), Ok("line")];
+    /// let items = source
+    ///     .into_iter()
+    ///     .delay_with(|_retry, _error| Duration::from_millis(5))
+    ///     .sleep_with(|delay| waits.push(delay.as_millis()))
+    ///     .retry_with(RetryPolicy::new());
+    /// assert_eq!(items.count(), 1);
+    /// assert_eq!(waits, [5]);
+    /// ```
+    #[inline]
+    fn delay_with<D>(self, delay: D) -> Retry<Items<Self>, T, E, Hooks<(), (), (), (), D>>
+    where
+        Self: Sized,
+        D: FnMut(u32, &E) -> Duration,
+    {
+        Retry::new(Items(self)).delay_with(delay)
+    }
+
+    /// Shares a budget known only at run time; see [`RetryExt::budget`](crate::RetryExt::budget).
+    ///
+    /// ```
+    /// use retry_ext::{RetryBudget, RetryIteratorExt, RetryPolicy};
+    ///
+    /// let budget = RetryBudget::new().with_ratio(1.0);
+    /// let source = [Ok::<_, std::io::Error>(1), Ok(2)].into_iter();
+    /// assert_eq!(source.budget(&budget).retry_with(RetryPolicy::new()).count(), 2);
+    /// assert_eq!(budget.available(), 2 + 2);
+    /// ```
+    #[inline]
+    fn budget<B>(
+        self,
+        budget: B,
+    ) -> Retry<Items<Self>, T, E, Hooks<(), (), (), (), (), Budgeted<B>>>
+    where
+        Self: Sized,
+        B: Borrow<RetryBudget>,
+    {
+        Retry::new(Items(self)).budget(budget)
+    }
+
     /// Retries each item. The policy may be passed by value, by reference or in an `Arc`.
     ///
     /// ```
@@ -198,7 +250,7 @@ impl<I, T, E> RetryIteratorExt<T, E> for I where I: Iterator<Item = Result<T, E>
 #[derive(Clone, Debug)]
 pub struct Items<I>(I);
 
-impl<I, T, E, C, N, S, O> Retry<Items<I>, T, E, Hooks<C, N, S, O>>
+impl<I, T, E, C, N, S, O, D, B> Retry<Items<I>, T, E, Hooks<C, N, S, O, D, B>>
 where
     I: Iterator<Item = Result<T, E>>,
 {
@@ -212,12 +264,14 @@ where
     /// ```
     #[inline]
     #[track_caller]
-    pub fn retry_with<P>(self, policy: P) -> RetryItems<I, T, E, P, Hooks<C, N, S, O>>
+    pub fn retry_with<P>(self, policy: P) -> RetryItems<I, T, E, P, Hooks<C, N, S, O, D, B>>
     where
-        C: Classify<E>,
+        C: Classify<T, E, Failure = E>,
         N: Notify<E>,
         S: Sleep,
         O: Observe,
+        D: ComputeDelay<E>,
+        B: ChainBudget,
         P: Borrow<RetryPolicy>,
     {
         RetryItems { chain: self, policy, caller: Location::caller(), before_next: Before::Nothing }
@@ -258,14 +312,16 @@ enum Before {
     Cancelled,
 }
 
-impl<I, T, E, P, C, N, S, O> Iterator for RetryItems<I, T, E, P, Hooks<C, N, S, O>>
+impl<I, T, E, P, C, N, S, O, D, B> Iterator for RetryItems<I, T, E, P, Hooks<C, N, S, O, D, B>>
 where
     I: Iterator<Item = Result<T, E>>,
     P: Borrow<RetryPolicy>,
-    C: Classify<E>,
+    C: Classify<T, E, Failure = E>,
     N: Notify<E>,
     S: Sleep,
     O: Observe,
+    D: ComputeDelay<E>,
+    B: ChainBudget,
 {
     type Item = Result<T, RetryError<E>>;
 
@@ -277,18 +333,18 @@ where
         let call = Call { policy: self.policy.borrow(), caller: self.caller };
         let decision = Decision::started(call.policy);
         let Retry { operation: Items(source), hooks, .. } = &mut self.chain;
-        Some(match source.next()? {
+        Some(match hooks.classifier.judge(source.next()?, Internal) {
             Ok(value) => {
-                decision.succeeded(hooks.report(call));
+                decision.succeeded(hooks, call);
                 Ok(value)
             }
-            Err(error) => {
+            Err((failure, judgement)) => {
                 let source = Source {
                     items: source,
                     policy: call.policy,
                     before_next: &mut self.before_next,
                 };
-                hooks.run_retries(source, error, decision.start(), &call)
+                hooks.run_retries(source, failure, judgement, decision.start(), &call)
             }
         })
     }
@@ -306,7 +362,7 @@ where
     }
 }
 
-impl<I, T, E, P, C, N, S: Sleep, O> RetryItems<I, T, E, P, Hooks<C, N, S, O>> {
+impl<I, T, E, P, C, N, S: Sleep, O, D, B> RetryItems<I, T, E, P, Hooks<C, N, S, O, D, B>> {
     /// Pauses or ends the sequence, as the previous call decided. Returns whether the sequence ends.
     #[cold]
     fn pause_or_end(&mut self) -> bool {
@@ -336,7 +392,7 @@ struct Source<'a, I> {
     before_next: &'a mut Before,
 }
 
-impl<I, T, E> Attempts<T, E> for Source<'_, I>
+impl<I, T, E> AttemptSource<T, E, E> for Source<'_, I>
 where
     I: Iterator<Item = Result<T, E>>,
 {
@@ -354,7 +410,7 @@ where
     }
 
     #[inline]
-    fn next(&mut self, error: E) -> Result<Result<T, E>, E> {
+    fn next(&mut self, error: E, _attempt: impl FnOnce() -> Attempt) -> Result<Result<T, E>, E> {
         let Some(item) = self.items.next() else {
             *self.before_next = Before::Ended;
             return Err(error);
@@ -379,14 +435,16 @@ where
 }
 
 /// If the source is fused.
-impl<I, T, E, P, C, N, S, O> FusedIterator for RetryItems<I, T, E, P, Hooks<C, N, S, O>>
+impl<I, T, E, P, C, N, S, O, D, B> FusedIterator for RetryItems<I, T, E, P, Hooks<C, N, S, O, D, B>>
 where
     I: FusedIterator<Item = Result<T, E>>,
     P: Borrow<RetryPolicy>,
-    C: Classify<E>,
+    C: Classify<T, E, Failure = E>,
     N: Notify<E>,
     S: Sleep,
     O: Observe,
+    D: ComputeDelay<E>,
+    B: ChainBudget,
 {
 }
 

@@ -1,11 +1,13 @@
 //! Every driver behind one signature: an operation and a sleeper go in, a trace comes out.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::time::Duration;
 
+use retry_ext::chain::Hooks;
 use retry_ext::{
-    RetryContext, RetryError, RetryEvent, RetryExt, RetryIteratorExt, RetryPolicy, SleepOutcome,
-    StopReason,
+    Jitter, Observation, Observer, RetryContext, RetryError, RetryEvent, RetryExt,
+    RetryIteratorExt, RetryPolicy, SleepOutcome, StopReason, Verdict, attempts,
 };
 
 use super::{Heard, ScriptError, Step};
@@ -127,6 +129,11 @@ impl<'a> Watch<'a> {
         self.note(Heard::from(retry));
     }
 
+    /// After `classify`, an event holds the whole outcome.
+    fn hear_outcome<T>(&self, retry: &RetryEvent<'_, Result<T, ScriptError>>) {
+        self.note(Heard::of(retry, retry.error.as_ref().err().expect("a failure")));
+    }
+
     fn note(&self, heard: Heard) {
         let mut seen = self.seen.borrow_mut();
         assert_eq!(seen.waits.len() + 1, heard.attempt as usize, "heard before its wait");
@@ -185,17 +192,127 @@ pub fn by_closure(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     watch.end(verb(&watch, policy))
 }
 
+/// The delay that the policy's own backoff has: nothing changes. Decorrelated jitter takes it for the initial delay.
+pub fn same_delay(policy: RetryPolicy) -> impl FnMut(u32, &ScriptError) -> Duration {
+    move |retry, _error| match policy.jitter() {
+        Jitter::Decorrelated => policy.backoff().delay(1),
+        _ => policy.backoff().delay(retry),
+    }
+}
+
+pub fn by_closure_with_delays(policy: RetryPolicy, world: &mut dyn World) -> Trace {
+    let watch = Watch::over(world);
+    let end = (|| watch.call())
+        .delay_with(same_delay(policy))
+        .on_retry(|retry| watch.hear(retry))
+        .sleep_with(|delay| watch.wait(delay))
+        .retry_with(policy);
+    watch.end(end)
+}
+
+/// The verdict of an outcome on itself: nothing changes either.
+pub fn verdict<T>(outcome: &Result<T, ScriptError>) -> Verdict {
+    match outcome {
+        Ok(_) => Verdict::Success,
+        Err(error) => Verdict::of(error),
+    }
+}
+
+pub fn by_verdicts(policy: RetryPolicy, world: &mut dyn World) -> Trace {
+    let watch = Watch::over(world);
+    let end = (|| watch.call())
+        .classify(verdict)
+        .sleep_with(|delay| watch.wait(delay))
+        .on_retry(|retry| watch.hear_outcome(retry))
+        .retry_with(policy);
+    watch.end(end)
+}
+
+pub fn by_attempts(policy: RetryPolicy, world: &mut dyn World) -> Trace {
+    let watch = Watch::over(world);
+    let end = attempts(|attempt| {
+        assert_eq!(attempt.number(), watch.seen.borrow().calls + 1);
+        assert_eq!(attempt.remaining().is_some(), policy.max_elapsed().is_some());
+        assert!(attempt.remaining() <= policy.max_elapsed());
+        watch.call()
+    })
+    .on_retry(|retry| watch.hear(retry))
+    .sleep_with(|delay| watch.wait(delay))
+    .retry_with(policy);
+    watch.end(end)
+}
+
+pub fn by_step(policy: RetryPolicy, world: &mut dyn World) -> Trace {
+    let watch = Watch::over(world);
+    let mut retry = policy
+        .start()
+        .on_retry(|retry: &RetryEvent<'_, ScriptError>| watch.hear(retry))
+        .sleep_with(|delay| watch.wait(delay));
+    let end = loop {
+        assert_eq!(retry.attempt(), watch.seen.borrow().calls + 1);
+        assert!(retry.remaining() <= policy.max_elapsed());
+        match retry.step(watch.call()) {
+            Ok(None) => {}
+            Ok(Some(())) => break Ok(()),
+            Err(stopped) => break Err(stopped),
+        }
+    };
+    watch.end(end)
+}
+
+/// A scheduler's loop that judges whole outcomes, has computed delays.
+pub fn by_outcomes(policy: RetryPolicy, world: &mut dyn World) -> Trace {
+    let watch = Watch::over(world);
+    let mut same = same_delay(policy);
+    let mut retry = policy.start().classify(verdict::<()>).delay_with(
+        |retry, outcome: &Result<(), ScriptError>| {
+            same(retry, outcome.as_ref().expect_err("a failure"))
+        },
+    );
+    let end = loop {
+        let outcome = watch.call();
+        let (attempt, waited) = (retry.attempt(), retry.waited());
+        let delay = match (retry.delay_after_outcome(&outcome), outcome) {
+            (Ok(delay), Err(error)) => {
+                let (max_attempts, name) = (policy.max_attempts(), policy.name());
+                watch.note(Heard { attempt, max_attempts, delay, waited, error, name });
+                delay
+            }
+            (Ok(_), Ok(())) => unreachable!("a success is not retried"),
+            (Err(reason), Ok(())) => {
+                assert_eq!((reason, retry.attempt()), (StopReason::Permanent, 1));
+                break Ok(());
+            }
+            (Err(reason), Err(error)) => {
+                let stopped = retry.step(Err(error)).expect_err("it has stopped");
+                assert_eq!(stopped.reason(), reason);
+                break Err(Stop::from(stopped));
+            }
+        };
+        match watch.wait(delay) {
+            SleepOutcome::Elapsed => {}
+            SleepOutcome::Woken => retry.woken(),
+            SleepOutcome::Cancelled => {
+                let error = watch.seen.borrow().heard.last().expect("a retry").error.clone();
+                break Err(Stop::from(retry.cancelled(error)));
+            }
+        }
+    };
+    watch.end(end)
+}
+
 pub fn by_loop(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     let watch = Watch::over(world);
-    until_success(&watch, policy, &mut policy.start()).expect("an endless script")
+    let mut retry = hearing(&watch, policy);
+    until_success(&watch, &mut retry).expect("an endless script")
 }
 
 /// A loop that lives long: it goes on after each success, until it stops or its world ends.
 pub fn by_long_loop(policy: RetryPolicy, world: &mut dyn World) -> Vec<Trace> {
     let watch = Watch::over(world);
-    let mut retry = policy.start();
+    let mut retry = hearing(&watch, policy);
     let mut all = Vec::new();
-    while let Some(seen) = until_success(&watch, policy, &mut retry) {
+    while let Some(seen) = until_success(&watch, &mut retry) {
         let stopped = seen.end.is_err();
         all.push(seen);
         if stopped {
@@ -205,10 +322,16 @@ pub fn by_long_loop(policy: RetryPolicy, world: &mut dyn World) -> Vec<Trace> {
     all
 }
 
-fn until_success(
+fn hearing(
     watch: &Watch<'_>,
     policy: RetryPolicy,
-    retry: &mut RetryContext,
+) -> RetryContext<Hooks<(), impl FnMut(&RetryEvent<'_, ScriptError>)>> {
+    policy.start().on_retry(move |retry: &RetryEvent<'_, ScriptError>| watch.hear(retry))
+}
+
+fn until_success<N: FnMut(&RetryEvent<'_, ScriptError>)>(
+    watch: &Watch<'_>,
+    retry: &mut RetryContext<Hooks<(), N>>,
 ) -> Option<Trace> {
     let end = loop {
         let Err(error) = watch.next()? else {
@@ -229,8 +352,7 @@ fn until_success(
                 break Err(stopped);
             }
         };
-        let (max_attempts, name) = (policy.max_attempts(), policy.name());
-        watch.note(Heard { attempt, max_attempts, delay, waited, error: error.clone(), name });
+        assert_eq!(watch.seen.borrow().heard.last().map(|heard| heard.delay), Some(delay));
         match watch.wait(delay) {
             SleepOutcome::Elapsed => {}
             SleepOutcome::Woken => retry.woken(),
@@ -238,6 +360,60 @@ fn until_success(
         }
     };
     Some(watch.end(end))
+}
+
+pub fn by_iterator_with_delays(policy: RetryPolicy, world: &mut dyn World) -> Trace {
+    let watch = Watch::over(world);
+    let item = std::iter::from_fn(|| watch.next())
+        .on_retry(|retry| watch.hear(retry))
+        .delay_with(same_delay(policy))
+        .sleep_with(|delay| watch.wait_or_pause(delay))
+        .retry_with(policy)
+        .next();
+    watch.end(item.expect("an endless source"))
+}
+
+/// A closure whose failures are values: `Ok` all the time. Only an observer sees how the retry ended.
+pub fn by_values(policy: RetryPolicy, world: &mut dyn World) -> Trace {
+    let watch = Watch::over(world);
+    let observer = End::default();
+    let result = (|| Ok::<_, Infallible>(watch.call()))
+        .classify(|outcome| match outcome {
+            Ok(Ok(())) => Verdict::Success,
+            Ok(Err(error)) => Verdict::of(error),
+            Err(never) => match *never {},
+        })
+        .on_retry(|retry| {
+            let outcome = retry.error.as_ref().unwrap_or_else(|never| match *never {});
+            watch.note(Heard::of(retry, outcome.as_ref().expect_err("a failure")));
+        })
+        .observe(&observer)
+        .sleep_with(|delay| watch.wait(delay))
+        .retry_with(policy);
+    let Ok(last) = result.map_err(RetryError::into_error);
+    let ended = observer.0.take();
+    let end = match (last, ended) {
+        (Ok(()), None) => Ok(()),
+        (Err(error), Some((attempts, waited, reason))) => {
+            Err(Stop { error, attempts, waited, reason, next_delay: None })
+        }
+        other => panic!("{other:?}: a success that gave up, or a failure that did not"),
+    };
+    watch.end(end)
+}
+
+/// How an operation ended, if it gave up.
+#[derive(Default)]
+struct End(Cell<Option<(u32, Duration, StopReason)>>);
+
+impl Observer for End {
+    fn on_give_up(&self, seen: &Observation, reason: StopReason) {
+        assert_eq!(self.0.replace(Some((seen.attempt, seen.waited, reason))), None, "once");
+    }
+
+    fn on_success(&self, _seen: &Observation) {
+        assert_eq!(self.0.get(), None, "not after giving up");
+    }
 }
 
 pub fn by_iterator(policy: RetryPolicy, world: &mut dyn World) -> Trace {

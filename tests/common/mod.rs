@@ -12,6 +12,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use drivers::{Endless, Trace};
+#[cfg(feature = "async")]
+use retry_ext::AttemptTimedOut;
 use retry_ext::{IsTransient, RetryEvent, RetryPolicy};
 
 pub const fn ms(millis: u64) -> Duration {
@@ -59,6 +61,13 @@ impl IsTransient for ScriptError {
     }
 }
 
+#[cfg(feature = "async")]
+impl From<AttemptTimedOut> for ScriptError {
+    fn from(timed_out: AttemptTimedOut) -> Self {
+        unreachable!("{timed_out}: scripted attempts are ready at once")
+    }
+}
+
 impl Step {
     pub fn play(self) -> Result<(), ScriptError> {
         match self {
@@ -83,12 +92,19 @@ pub struct Heard {
 
 impl From<&RetryEvent<'_, ScriptError>> for Heard {
     fn from(retry: &RetryEvent<'_, ScriptError>) -> Self {
+        Self::of(retry, retry.error)
+    }
+}
+
+impl Heard {
+    /// An event whose failure may be a whole outcome.
+    pub fn of<X>(retry: &RetryEvent<'_, X>, error: &ScriptError) -> Self {
         Self {
             attempt: retry.attempt,
             max_attempts: retry.max_attempts,
             delay: retry.delay,
             waited: retry.waited,
-            error: retry.error.clone(),
+            error: error.clone(),
             name: retry.name,
         }
     }

@@ -4,13 +4,31 @@ use std::cell::Cell;
 use std::future::{Future, ready};
 use std::time::{Duration, Instant};
 
-use retry_ext::{AsyncRetryExt, RetryContext, RetryError, RetryPolicy};
+use retry_ext::{AsyncRetryExt, RetryContext, RetryError, RetryEvent, RetryPolicy, attempts};
 
-use super::{Driver, Trace, Watch, World, by_closure, by_iterator, by_loop};
+use super::{
+    Driver, Trace, Watch, World, by_attempts, by_closure, by_closure_with_delays, by_iterator,
+    by_iterator_with_delays, by_loop, by_outcomes, by_step, by_verdicts, same_delay, verdict,
+};
 use crate::common::{Heard, ScriptError, ms, poll_to_end};
 
-pub const DRIVERS: [(&str, Driver); 4] =
-    [("closure", by_closure), ("loop", by_loop), ("iterator", by_iterator), ("future", by_future)];
+pub const DRIVERS: [(&str, Driver); 15] = [
+    ("closure", by_closure),
+    ("loop", by_loop),
+    ("iterator", by_iterator),
+    ("future", by_future),
+    ("closure with the same delays", by_closure_with_delays),
+    ("closure with verdicts", by_verdicts),
+    ("closure with attempts", by_attempts),
+    ("iterator with the same delays", by_iterator_with_delays),
+    ("step", by_step),
+    ("loop of outcomes", by_outcomes),
+    ("future with the same delays", by_future_with_delays),
+    ("future with verdicts", by_awaited_verdicts),
+    ("future with attempts", by_awaited_attempts),
+    ("future with a timeout", by_future_with_timeout),
+    ("awaited step", by_awaited_step),
+];
 
 pub fn by_future(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     let watch = Watch::over(world);
@@ -20,6 +38,81 @@ pub fn by_future(policy: RetryPolicy, world: &mut dyn World) -> Trace {
             .sleep_with(|delay| ready(watch.wait(delay)))
             .retry_with(policy),
     );
+    watch.end(end)
+}
+
+pub fn by_future_with_delays(policy: RetryPolicy, world: &mut dyn World) -> Trace {
+    let watch = Watch::over(world);
+    let (end, _polls) = poll_to_end(
+        (|| ready(watch.call()))
+            .delay_with(same_delay(policy))
+            .on_retry(|retry| watch.hear(retry))
+            .sleep_with(|delay| ready(watch.wait(delay)))
+            .retry_with(policy),
+    );
+    watch.end(end)
+}
+
+pub fn by_awaited_verdicts(policy: RetryPolicy, world: &mut dyn World) -> Trace {
+    let watch = Watch::over(world);
+    let (end, _polls) = poll_to_end(
+        (|| ready(watch.call()))
+            .classify(verdict)
+            .on_retry(|retry| watch.hear_outcome(retry))
+            .sleep_with(|delay| ready(watch.wait(delay)))
+            .retry_with(policy),
+    );
+    watch.end(end)
+}
+
+pub fn by_awaited_attempts(policy: RetryPolicy, world: &mut dyn World) -> Trace {
+    let watch = Watch::over(world);
+    let operation = attempts(|attempt| {
+        assert_eq!(attempt.number(), watch.seen.borrow().calls + 1);
+        assert_eq!(attempt.remaining().is_some(), policy.max_elapsed().is_some());
+        ready(watch.call())
+    });
+    let (end, _polls) = poll_to_end(
+        operation
+            .on_retry(|retry| watch.hear(retry))
+            .sleep_with(|delay| ready(watch.wait(delay)))
+            .retry_with(policy),
+    );
+    watch.end(end)
+}
+
+/// An operation that is ready in time wins against a timer that has fired.
+pub fn by_future_with_timeout(policy: RetryPolicy, world: &mut dyn World) -> Trace {
+    let watch = Watch::over(world);
+    let limit = ms(1);
+    let (end, _polls) = poll_to_end(
+        (|| ready(watch.call()))
+            .on_retry(|retry| watch.hear(retry))
+            .sleep_with(|delay| ready(watch.wait(delay)))
+            .timeout_each_with(limit, |time| {
+                assert!(time <= limit);
+                ready(())
+            })
+            .retry_with(policy),
+    );
+    watch.end(end)
+}
+
+pub fn by_awaited_step(policy: RetryPolicy, world: &mut dyn World) -> Trace {
+    let watch = Watch::over(world);
+    let mut retry = policy
+        .start()
+        .on_retry(|retry: &RetryEvent<'_, ScriptError>| watch.hear(retry))
+        .sleep_with(|delay| ready(watch.wait(delay)));
+    let (end, _polls) = poll_to_end(async {
+        loop {
+            match retry.step_async(watch.call()).await {
+                Ok(None) => {}
+                Ok(Some(())) => break Ok(()),
+                Err(stopped) => break Err(stopped),
+            }
+        }
+    });
     watch.end(end)
 }
 

@@ -1,0 +1,172 @@
+//! A time limit for each attempt.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+use crate::operation::{Attempt, Operation};
+use crate::sealed::Internal;
+use crate::text::Shown;
+use crate::transient::IsTransient;
+
+/// An attempt that `timeout_each` has ended. It is transient.
+///
+/// An error type that is retried with `timeout_each` implements `From<AttemptTimedOut>`. `std::io::Error` does, with the
+/// kind [`TimedOut`](io::ErrorKind::TimedOut).
+///
+/// ```
+/// use std::time::Duration;
+/// use retry_ext::{AsyncRetryExt, AttemptTimedOut, IsTransient, RetryPolicy};
+///
+/// #[derive(Debug, thiserror::Error)]
+/// enum FetchError {
+///     #[error("the connection failed")]
+///     Io(#[from] std::io::Error),
+///     #[error(transparent)]
+///     TimedOut(#[from] AttemptTimedOut),
+/// }
+///
+/// impl IsTransient for FetchError {
+///     fn is_transient(&self) -> bool {
+///         match self {
+///             Self::Io(error) => error.is_transient(),
+///             Self::TimedOut(error) => error.is_transient(),
+///         }
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let hangs = async || std::future::pending::<Result<(), FetchError>>().await;
+/// let result = hangs.timeout_each(Duration::from_secs(2)).retry_with(RetryPolicy::new()).await;
+/// assert_eq!(result.unwrap_err().error().to_string(), "the attempt timed out after 2s");
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttemptTimedOut {
+    limit: Duration,
+}
+
+impl AttemptTimedOut {
+    /// Returns the time that the attempt had: the limit, or the time that was left until the deadline.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use retry_ext::{AsyncRetryExt, AttemptTimedOut, RetryPolicy};
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let hangs = async || std::future::pending::<Result<(), AttemptTimedOut>>().await;
+    /// let policy = RetryPolicy::within(Duration::from_secs(3));
+    /// let error = hangs.timeout_each(Duration::from_secs(60)).retry_with(policy).await.unwrap_err();
+    /// assert_eq!(error.error().limit(), Duration::from_secs(3));
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn limit(&self) -> Duration {
+        self.limit
+    }
+}
+
+impl fmt::Display for AttemptTimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the attempt timed out after {}", Shown(self.limit))
+    }
+}
+
+impl std::error::Error for AttemptTimedOut {}
+
+/// Always transient.
+impl IsTransient for AttemptTimedOut {
+    fn is_transient(&self) -> bool {
+        true
+    }
+}
+
+/// With the kind [`TimedOut`](io::ErrorKind::TimedOut).
+impl From<AttemptTimedOut> for io::Error {
+    fn from(timed_out: AttemptTimedOut) -> Self {
+        Self::new(io::ErrorKind::TimedOut, timed_out)
+    }
+}
+
+/// An operation whose attempts have a time limit; made by `timeout_each`.
+#[derive(Clone, Copy)]
+pub struct Timed<F, X> {
+    operation: F,
+    limit: Duration,
+    timer: X,
+}
+
+impl<F, X> Timed<F, X> {
+    #[inline]
+    pub(crate) fn new(operation: F, limit: Duration, timer: X) -> Self {
+        Self { operation, limit, timer }
+    }
+}
+
+impl<F, X> fmt::Debug for Timed<F, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timed").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+impl<F, Fut, T, E, X, W> Operation for Timed<F, X>
+where
+    F: Operation<Outcome = Fut>,
+    Fut: Future<Output = Result<T, E>>,
+    E: From<AttemptTimedOut>,
+    X: FnMut(Duration) -> W,
+    W: Future,
+{
+    type Outcome = TimedAttempt<Fut, W>;
+
+    fn call(&mut self, attempt: impl FnOnce() -> Attempt, _: Internal) -> TimedAttempt<Fut, W> {
+        let attempt = attempt();
+        let remaining = attempt.remaining();
+        let limit = remaining.map_or(self.limit, |remaining| remaining.min(self.limit));
+        let timer = (self.timer)(limit);
+        let future = self.operation.call(|| attempt, Internal);
+        TimedAttempt { future, timer, limit }
+    }
+}
+
+pin_project! {
+    /// The future of an attempt with a time limit.
+    #[must_use = "futures do nothing unless they are awaited or polled"]
+    pub struct TimedAttempt<Fut, W> {
+        #[pin]
+        future: Fut,
+        #[pin]
+        timer: W,
+        limit: Duration,
+    }
+}
+
+impl<Fut, W, T, E> Future for TimedAttempt<Fut, W>
+where
+    Fut: Future<Output = Result<T, E>>,
+    W: Future,
+    E: From<AttemptTimedOut>,
+{
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        // First, so that an operation that is ready in time is not thrown away.
+        if let Poll::Ready(outcome) = this.future.poll(cx) {
+            return Poll::Ready(outcome);
+        }
+        this.timer.poll(cx).map(|_fired| Err(AttemptTimedOut { limit: *this.limit }.into()))
+    }
+}
+
+impl<Fut, W> fmt::Debug for TimedAttempt<Fut, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimedAttempt").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
