@@ -612,6 +612,16 @@ where
     }
 }
 
+/// Makes the result of a stop. Out of line and by value, so that the loop keeps its state in registers.
+#[cold]
+#[inline(never)]
+fn give_up<T, E, C>(decision: Decision, failure: C::Failure, stop: Stop) -> Result<T, RetryError<E>>
+where
+    C: Shape<T, E>,
+{
+    C::finish(decision.give_up(failure, stop), Internal)
+}
+
 impl<C, N, S, O, D, B> Hooks<C, N, S, O, D, B> {
     /// Retries after a first failure, for all blocking drivers.
     #[inline]
@@ -644,7 +654,7 @@ impl<C, N, S, O, D, B> Hooks<C, N, S, O, D, B> {
             let decided = decision.failed(&failure, judgement, judge, &mut state, report, stopped);
             let wait = match decided {
                 Ok(wait) => wait,
-                Err(stop) => return C::finish(decision.give_up(failure, stop), Internal),
+                Err(stop) => return give_up::<T, E, C>(decision, failure, stop),
             };
             let delay = wait.delay(policy);
             hook.retry(&wait.event(policy, delay, &failure), Internal);
