@@ -1,4 +1,4 @@
-//! `RetryContext`, the loop form: what the parity with the verb does not show.
+//! `RetryContext`, the retry loop: what the parity with `retry_with` does not show.
 
 mod common;
 
@@ -6,7 +6,11 @@ use std::io::{Error, ErrorKind};
 use std::time::{Duration, Instant};
 
 use common::{ScriptError, ms, secs};
-use retry_ext::{Jitter, RetryContext, RetryError, RetryPolicy, RetryStats, StopReason};
+use retry_ext::chain::{ByError, Hooks};
+use retry_ext::{
+    Jitter, RetryBudget, RetryContext, RetryError, RetryEvent, RetryPolicy, RetryStats,
+    SleepOutcome, StopReason,
+};
 
 fn transient() -> ScriptError {
     ScriptError::Transient(1)
@@ -203,4 +207,194 @@ fn a_stop_leaves_no_wait_that_could_be_woken() {
     assert_eq!(retry.delay_after(&ErrorKind::TimedOut), Err(StopReason::AttemptsExhausted));
     retry.woken();
     assert_eq!((retry.attempt(), retry.waited()), (2, secs(1)));
+}
+
+#[test]
+fn p45_a_step_cannot_forget_a_success() {
+    let budget = RetryBudget::new().with_ratio(1.0);
+    let stats = RetryStats::new();
+    let mut retry = RetryPolicy::new().start().budget(&budget).observe(&stats).sleep_with(|_| ());
+    for number in 0..5 {
+        assert_eq!(retry.step(Err::<(), _>(transient())), Ok(None));
+        assert_eq!(retry.step(Ok::<_, ScriptError>(number)), Ok(Some(number)));
+        assert_eq!((retry.attempt(), retry.waited()), (1, Duration::ZERO));
+    }
+    assert_eq!(budget.available(), 2); // as many successes as retries
+    let seen = stats.snapshot();
+    assert_eq!((seen.calls, seen.retries, seen.succeeded_after_retry), (10, 5, 5));
+}
+
+#[test]
+fn a_step_waits_as_the_policy_says_and_returns_the_last_error() {
+    let mut waits = Vec::new();
+    let mut retry = RetryPolicy::new().start().sleep_with(|delay| waits.push(delay));
+    assert_eq!(retry.step(Err::<(), _>(transient())), Ok(None));
+    assert_eq!(retry.step(Err::<(), _>(transient())), Ok(None));
+    let stopped = retry.step(Err::<(), _>(ScriptError::Transient(3))).expect_err("exhausted");
+    assert_eq!((stopped.attempts(), stopped.waited()), (3, secs(3)));
+    assert_eq!(stopped.into_error(), ScriptError::Transient(3));
+    // It stays stopped until a success.
+    let stopped = retry.step(Err::<(), _>(transient())).expect_err("stopped");
+    assert_eq!((stopped.attempts(), stopped.reason()), (3, StopReason::AttemptsExhausted));
+    assert_eq!(retry.step(Ok::<_, ScriptError>(7)), Ok(Some(7)));
+    assert_eq!(retry.step(Err::<(), _>(transient())), Ok(None));
+    assert_eq!(waits, [secs(1), secs(2), secs(1)]);
+}
+
+#[test]
+fn a_step_whose_wait_is_cancelled_or_woken() {
+    for (outcome, waited) in [(SleepOutcome::Woken, secs(0)), (SleepOutcome::Elapsed, secs(1))] {
+        let mut retry = RetryPolicy::new().start().sleep_with(|_| outcome);
+        assert_eq!(retry.step(Err::<(), _>(transient())), Ok(None));
+        assert_eq!((retry.attempt(), retry.waited()), (2, waited));
+        retry.woken(); // the wait is over
+        assert_eq!(retry.waited(), waited);
+    }
+    let mut retry = RetryPolicy::new().start().sleep_with(|_| SleepOutcome::Cancelled);
+    let stopped = retry.step(Err::<(), _>(transient())).expect_err("cancelled");
+    assert_eq!((stopped.attempts(), stopped.waited()), (1, Duration::ZERO));
+    assert_eq!((stopped.reason(), stopped.next_delay()), (StopReason::Cancelled, Some(secs(1))));
+    assert_eq!(retry.delay_after(&transient()), Err(StopReason::Cancelled));
+}
+
+#[test]
+fn a_decision_obeys_the_predicate_and_calls_the_hook() {
+    let mut heard = Vec::new();
+    let mut retry = RetryPolicy::new()
+        .start()
+        .retry_if(|error: &ScriptError| *error == ScriptError::Permanent)
+        .on_retry(|retry: &RetryEvent<'_, ScriptError>| {
+            heard.push((retry.attempt, retry.delay, retry.error.clone()));
+        });
+    assert_eq!(retry.delay_after(&ScriptError::Permanent), Ok(secs(1)));
+    // A predicate replaces the error's own word, and its hint.
+    assert_eq!(retry.delay_after(&ScriptError::Busy(secs(9))), Err(StopReason::Permanent));
+    assert_eq!(heard, [(1, secs(1), ScriptError::Permanent)]);
+}
+
+#[test]
+fn computed_delays_are_capped_drawn_from_and_refused_like_those_of_a_backoff() {
+    let computed = |policy: RetryPolicy, delay: Duration| {
+        policy.start().delay_with(move |_, _: &ScriptError| delay).delay_after(&transient())
+    };
+    assert_eq!(computed(RetryPolicy::new(), secs(7)), Ok(secs(7)));
+    assert_eq!(computed(RetryPolicy::new(), secs(61)), Ok(secs(60)));
+    assert_eq!(computed(RetryPolicy::new(), Duration::MAX), Ok(secs(60)));
+    let longest = RetryPolicy::new().with_max_delay(Duration::MAX);
+    assert_eq!(computed(longest, Duration::MAX), Ok(Duration::MAX));
+    let late = RetryPolicy::new().with_max_elapsed(secs(6));
+    assert_eq!(computed(late, secs(7)), Err(StopReason::DeadlineExceeded));
+    for jitter in [Jitter::Full, Jitter::Equal, Jitter::Decorrelated] {
+        let policy = RetryPolicy::new().with_jitter(jitter);
+        for seed in 0..100 {
+            let drawn = computed(policy.with_seed(seed), secs(8)).expect("a retry");
+            let range = match jitter {
+                Jitter::Full => secs(0)..=secs(8),
+                Jitter::Equal => secs(4)..=secs(8),
+                _ => secs(8)..=secs(24),
+            };
+            assert!(range.contains(&drawn), "{jitter:?}: {drawn:?}");
+        }
+    }
+    // A hint is a floor as ever.
+    let mut retry = RetryPolicy::new().start().delay_with(|_, _: &ScriptError| secs(2));
+    assert_eq!(retry.delay_after(&ScriptError::Busy(secs(5))), Ok(secs(5)));
+    assert_eq!(retry.delay_after(&ScriptError::Busy(secs(1))), Ok(secs(2)));
+}
+
+#[test]
+fn p31_a_computed_delay_of_zero_that_is_refused_still_gives_a_pause() {
+    let empty = RetryBudget::new().with_min_retries(0);
+    let zero = |_: u32, _: &ScriptError| Duration::ZERO;
+    let mut retry = RetryPolicy::new().start().budget(&empty).delay_with(zero);
+    let stopped = retry.step(Err::<(), _>(transient())).expect_err("refused");
+    assert_eq!(stopped.reason(), StopReason::BudgetExhausted);
+    assert_eq!(stopped.next_delay(), Some(secs(2)));
+}
+
+#[test]
+fn a_budget_of_the_chain_replaces_that_of_the_policy_and_comes_last() {
+    static OF_THE_POLICY: RetryBudget = RetryBudget::new().with_min_retries(0);
+    let own = RetryBudget::new().with_min_retries(1).with_ratio(1.0);
+    let policy = RetryPolicy::new().with_budget(&OF_THE_POLICY);
+    assert_eq!(policy.start().delay_after(&transient()), Err(StopReason::BudgetExhausted));
+
+    let mut retry = policy.with_max_elapsed(ms(500)).start().budget(&own);
+    assert_eq!(retry.delay_after(&transient()), Err(StopReason::DeadlineExceeded));
+    assert_eq!(own.available(), 1, "a refused wait is not charged");
+    let mut retry = policy.start().budget(&own);
+    assert_eq!(retry.delay_after(&transient()), Ok(secs(1)));
+    assert_eq!(retry.delay_after(&transient()), Err(StopReason::BudgetExhausted));
+    retry.succeeded();
+    assert_eq!((own.available(), OF_THE_POLICY.available()), (1, 0));
+    // A deadline without a budget counts as well.
+    let mut retry = RetryPolicy::within(ms(1_500)).start().budget(&own);
+    assert_eq!(retry.delay_after(&transient()), Ok(secs(1)));
+    assert_eq!(retry.delay_after(&transient()), Err(StopReason::DeadlineExceeded));
+}
+
+#[test]
+fn p44_a_reset_counts_afresh_and_reports_nothing() {
+    let (stats, budget) = (RetryStats::new(), RetryBudget::new().with_ratio(1.0));
+    let mut retry = RetryPolicy::new().start().observe(&stats).budget(&budget);
+    assert_eq!(retry.delay_after(&transient()), Ok(secs(1)));
+    retry.reset();
+    assert_eq!((retry.attempt(), retry.waited()), (1, Duration::ZERO));
+    retry.woken(); // there is no wait to be woken
+    let seen = stats.snapshot();
+    assert_eq!((seen.calls, seen.retries, seen.reasons().map(|it| it.1).sum::<u64>()), (0, 1, 0));
+    assert_eq!(budget.available(), 1);
+    assert_eq!(retry.delay_after(&ScriptError::Permanent), Err(StopReason::Permanent));
+    retry.reset();
+    assert_eq!(retry.delay_after(&transient()), Ok(secs(1)));
+    assert_eq!(stats.snapshot().calls, 1); // the operation that gave up
+}
+
+#[test]
+fn p44_a_session_an_hour_long_is_one_operation() {
+    let stats = RetryStats::new();
+    let mut retry = RetryPolicy::new().start().observe(&stats).sleep_with(|_| ());
+    for _ in 0..29 {
+        retry.reset(); // it was healthy for an hour
+        assert_eq!(retry.step(Err::<(), _>(transient())), Ok(None));
+        assert_eq!(retry.attempt(), 2);
+    }
+    retry.reset();
+    assert!(retry.step(Err::<(), _>(ScriptError::Permanent)).is_err());
+    let seen = stats.snapshot();
+    assert_eq!((seen.retries, seen.calls, seen.gave_up(StopReason::Permanent)), (29, 1, 1));
+}
+
+#[test]
+fn a_clone_goes_on_from_the_same_state() {
+    let mut retry = RetryPolicy::new().start();
+    assert_eq!(retry.delay_after(&transient()), Ok(secs(1)));
+    let mut clone = retry.clone();
+    assert_eq!(clone.delay_after(&transient()), Ok(secs(2)));
+    assert_eq!((retry.attempt(), clone.attempt()), (2, 3));
+    let granted = retry.clone().cancelled(transient());
+    assert_eq!((granted.attempts(), granted.waited()), (1, Duration::ZERO));
+}
+
+#[test]
+fn a_context_is_a_field_with_and_without_settings() {
+    type Judge = fn(&ScriptError) -> bool;
+    struct Session {
+        plain: RetryContext,
+        judged: RetryContext<Hooks<ByError<Judge>>>,
+    }
+    let mut session = Session {
+        plain: RetryPolicy::new().start(),
+        judged: RetryPolicy::new().start().retry_if((|_| false) as Judge),
+    };
+    assert_eq!(session.plain.delay_after(&transient()), Ok(secs(1)));
+    assert_eq!(session.judged.delay_after(&transient()), Err(StopReason::Permanent));
+}
+
+#[test]
+fn one_context_takes_values_and_errors_of_several_types() {
+    let mut retry = RetryPolicy::new().start().sleep_with(|_| ());
+    assert_eq!(retry.step(Err::<u8, _>(transient())), Ok(None));
+    assert!(retry.step(Err::<String, _>(ErrorKind::TimedOut)).is_ok());
+    assert!(retry.step(Err::<(), _>(ErrorKind::TimedOut)).is_err());
 }

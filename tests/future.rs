@@ -15,7 +15,7 @@ use std::time::Duration;
 use common::{Counted, ScriptError, ms, poll_to_end, secs};
 // Both traits of the verb are in scope: the compiler tells them apart.
 use retry_ext::{
-    AsyncRetryExt, Jitter, RetryError, RetryExt, RetryPolicy, SleepOutcome, StopReason,
+    AsyncRetryExt, Jitter, RetryError, RetryEvent, RetryExt, RetryPolicy, SleepOutcome, StopReason,
 };
 
 static POLICY: RetryPolicy = RetryPolicy::new();
@@ -222,6 +222,66 @@ fn r13_a_wait_that_is_over_at_once_yields_once_and_wakes_once() {
         }
     };
     assert_eq!(polls_and_wakes(by_loop), (5, 4));
+    let mut retry = five.start().sleep_with(|_| ready(()));
+    let by_step = async {
+        loop {
+            retry.step_async(Err::<(), _>(transient())).await?;
+        }
+    };
+    assert_eq!(polls_and_wakes(by_step), (5, 4));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r13_a_loop_over_mutable_state_can_be_spawned() {
+    // Really waits: twice 1 ms.
+    struct Connection {
+        failures: u32,
+    }
+
+    impl Connection {
+        async fn send(&mut self, line: &str) -> Result<usize, ScriptError> {
+            tokio::task::yield_now().await;
+            match self.failures.checked_sub(1) {
+                None => Ok(line.len()),
+                Some(left) => {
+                    self.failures = left;
+                    Err(transient())
+                }
+            }
+        }
+
+        async fn deliver(&mut self, line: &str) -> Result<usize, RetryError<ScriptError>> {
+            let mut retries = 0;
+            let mut retry = POLICY
+                .with_initial_delay(ms(1))
+                .with_factor(1.0)
+                .start()
+                .on_retry(|_: &RetryEvent<'_, ScriptError>| retries += 1);
+            loop {
+                if let Some(length) = retry.step_async(self.send(line).await).await? {
+                    return Ok(length);
+                }
+            }
+        }
+    }
+
+    let task = tokio::spawn(async { Connection { failures: 2 }.deliver("hello").await });
+    assert_eq!(task.await.expect("it does not panic"), Ok(5));
+}
+
+#[test]
+fn a_loop_waits_on_another_runtime() {
+    // Really waits: 1 ms and 2 ms, on smol's timer.
+    let mut retry = POLICY.with_initial_delay(ms(1)).start().sleep_with(smol::Timer::after);
+    let stopped = smol::block_on(async {
+        loop {
+            match retry.step_async(Err::<(), _>(transient())).await {
+                Ok(_) => {}
+                Err(stopped) => break stopped,
+            }
+        }
+    });
+    assert_eq!((stopped.attempts(), stopped.waited()), (3, ms(3)));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::{Break, Fail, ScriptError, failing, play};
 use log::kv::{Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use retry_ext::{Observation, Observer, RetryExt, RetryPolicy};
+use retry_ext::{Observation, Observer, RetryExt, RetryPolicy, Verdict};
 
 #[derive(Clone, Debug, PartialEq)]
 struct Line {
@@ -121,6 +121,25 @@ fn r10_one_warning_for_each_retry_and_one_for_giving_up() {
         assert_eq!(line.value(key), Some(value), "{key}");
     }
     assert_eq!((retry.values.len(), last.values.len()), (5, 6));
+}
+
+#[test]
+fn r10_after_classify_a_record_names_the_type_of_the_value_or_of_the_error() {
+    struct Page;
+
+    let _alone = alone();
+    let mut failures = [Ok(Page), Err(ScriptError::Transient(1)), Ok(Page)].into_iter();
+    let result = (|| failures.next().expect("an outcome"))
+        .classify(|_| Verdict::Transient)
+        .sleep_with(|_| ())
+        .retry_with(LOAD);
+    assert!(result.is_ok());
+    let lines = taken();
+    let (page, error) = (std::any::type_name::<Page>(), std::any::type_name::<ScriptError>());
+    let types: Vec<_> =
+        lines.iter().map(|line| line.value("error_type").expect("a type")).collect();
+    assert_eq!(types, [page, error, page]);
+    assert!(lines[2].text.starts_with(&format!("load: gave up on {page} after 3 attempts")));
 }
 
 #[test]
