@@ -608,6 +608,7 @@
 mod backoff;
 mod budget;
 mod clock;
+pub mod codes;
 #[cfg(feature = "config")]
 mod config;
 mod decision;

@@ -14,20 +14,23 @@ mod environment;
 mod input;
 mod journal;
 mod policy;
+mod retry_after;
 mod rules;
 
 pub use config::{json, toml, yaml};
 pub use environment::environment;
 pub use policy::policy;
+pub use retry_after::retry_after;
 
 pub type Target = fn(&[u8]);
 
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("environment", environment),
     ("toml", toml),
     ("json", json),
     ("yaml", yaml),
     ("policy", policy),
+    ("retry_after", retry_after),
 ];
 
 /// The program of a target: under cargo-fuzz the fuzzer, otherwise a replay of the files that are its

@@ -1,0 +1,482 @@
+//! Tables of transient codes and parsers of server hints, for your own implementations of
+//! [`IsTransient`].
+//!
+//! Each table holds the codes that are transient for every caller. A code whose meaning depends on the
+//! operation is left out; add it where you know the operation. A retry repeats the whole operation, so for a
+//! database that means the whole transaction.
+//!
+//! ```
+//! use std::time::{Duration, SystemTime};
+//! use retry_ext::{IsTransient, codes};
+//!
+//! struct StatusError {
+//!     status: u16,
+//!     retry_after: Option<String>, // the header
+//! }
+//!
+//! impl IsTransient for StatusError {
+//!     fn is_transient(&self) -> bool {
+//!         codes::is_transient_http_status(self.status)
+//!     }
+//!
+//!     fn retry_after(&self) -> Option<Duration> {
+//!         codes::parse_retry_after(self.retry_after.as_deref()?, SystemTime::now())
+//!     }
+//! }
+//!
+//! let busy = StatusError { status: 503, retry_after: Some("2.5".into()) };
+//! assert!(busy.is_transient());
+//! assert_eq!(busy.retry_after(), Some(Duration::from_millis(2_500)));
+//! ```
+
+use std::error::Error;
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use crate::transient::IsTransient;
+
+/// Returns whether an HTTP status is transient: 408, 425, 429, 502 to 504, 520 to 524, and 529.
+///
+/// These are out:
+///
+/// * **500** is as often a bug as a passing failure. Add it if the service documents it as transient.
+/// * **409** and **412** need fresh state: read again, then write again. A repeated request fails again.
+/// * **423** ends when another client gives up its lock, which may take hours.
+/// * **501** and **505** describe what the server cannot do.
+///
+/// A transient status does not mean that the server did nothing. After 502 or 504, the request may have been
+/// carried out; retry only idempotent requests.
+///
+/// ```
+/// use retry_ext::codes::is_transient_http_status;
+///
+/// assert!(is_transient_http_status(503));
+/// assert!(!is_transient_http_status(500));
+///
+/// // For a service that documents 500 as transient:
+/// let transient = |status| status == 500 || is_transient_http_status(status);
+/// assert!(transient(500) && transient(429));
+/// ```
+#[must_use]
+pub const fn is_transient_http_status(status: u16) -> bool {
+    matches!(
+        status,
+        408 // Request Timeout: RFC 9110, section 15.5.9
+            | 425 // Too Early: RFC 8470, section 5.2
+            | 429 // Too Many Requests: RFC 6585, section 4
+            | 502 // Bad Gateway: RFC 9110, section 15.6.3
+            | 503 // Service Unavailable: RFC 9110, section 15.6.4
+            | 504 // Gateway Timeout: RFC 9110, section 15.6.5
+            // Cloudflare, "Troubleshooting Cloudflare 5XX errors":
+            | 520 // Web server returns an unknown error
+            | 521 // Web server is down
+            | 522 // Connection timed out
+            | 523 // Origin is unreachable
+            | 524 // A timeout occurred
+            | 529 // The service is overloaded: Qualys, "SSL Labs API v3", Error Response Status Codes
+    )
+}
+
+/// Returns whether a gRPC status code is transient: 14 (`UNAVAILABLE`) alone.
+///
+/// These are out:
+///
+/// * **8** (`RESOURCE_EXHAUSTED`) is a busy server, but also a message above the size limit or a spent quota.
+/// * **10** (`ABORTED`) asks for a retry at a higher level, such as the whole read-modify-write sequence.
+/// * **4** (`DEADLINE_EXCEEDED`) means that the caller's time is over.
+///
+/// After `UNAVAILABLE`, the server may have carried out the call; retry only idempotent calls.
+///
+/// ```
+/// use retry_ext::codes::is_transient_grpc_code;
+///
+/// assert!(is_transient_grpc_code(14));
+/// assert!(!is_transient_grpc_code(8));
+/// ```
+#[must_use]
+pub const fn is_transient_grpc_code(code: i32) -> bool {
+    code == 14 // UNAVAILABLE: gRPC, "Status codes and their use in gRPC"
+}
+
+/// Returns whether an SQLSTATE is transient, by the codes of PostgreSQL.
+///
+/// | SQLSTATE | condition | retry |
+/// |---|---|---|
+/// | `40001`, `40P01` | serialization failure, deadlock | the transaction |
+/// | `55P03` | lock not available (`NOWAIT`, `lock_timeout`) | the transaction |
+/// | `53300`, `57P03` | too many connections, server is starting up | the connection |
+/// | `57P01`, `57P02` | server is shut down by an administrator or after a crash | the connection and the transaction |
+/// | `08000`, `08001`, `08003`, `08004`, `08006` | connection failed or was lost | the connection and the transaction |
+///
+/// **In answer to `COMMIT`, the outcome of `57P01`, `57P02` and class `08` is unknown**: the transaction may have
+/// been committed. Retry it only if it is idempotent.
+///
+/// These are out: `08007` (the outcome is unknown by definition), `57014` (the caller cancelled the statement),
+/// `53100` and `53200` (disk or memory is full), `40002` (a deferred constraint fails again), `23505` (a
+/// duplicate key, even if a concurrent transaction made it).
+///
+/// ```
+/// use retry_ext::codes::is_transient_sqlstate;
+///
+/// assert!(is_transient_sqlstate("40001"));
+/// assert!(!is_transient_sqlstate("23505"));
+/// ```
+#[must_use]
+pub const fn is_transient_sqlstate(sqlstate: &str) -> bool {
+    // PostgreSQL, appendix A, "PostgreSQL Error Codes", for every row.
+    matches!(
+        sqlstate.as_bytes(),
+        b"40001" // serialization_failure
+            | b"40P01" // deadlock_detected
+            | b"55P03" // lock_not_available
+            | b"53300" // too_many_connections
+            | b"57P01" // admin_shutdown
+            | b"57P02" // crash_shutdown
+            | b"57P03" // cannot_connect_now
+            | b"08000" // connection_exception
+            | b"08001" // sqlclient_unable_to_establish_sqlconnection
+            | b"08003" // connection_does_not_exist
+            | b"08004" // sqlserver_rejected_establishment_of_sqlconnection
+            | b"08006" // connection_failure
+    )
+}
+
+/// Returns whether an error number of MySQL is transient: 1040, 1053, 1203, 1205, 1213, 3572 of the server, and
+/// 2002, 2003, 2006, 2013 of the client library.
+///
+/// * **1205** (lock wait timeout) rolls back the statement only, unless the server runs with
+///   `innodb_rollback_on_timeout`. Roll back yourself, then retry the whole transaction.
+/// * **1213** (deadlock) has rolled back the transaction.
+/// * **1053**, **2006** and **2013** lose the connection. In answer to `COMMIT`, the outcome is unknown.
+///
+/// These are out: 1062 (duplicate key), 1317 (the statement was killed), 2005 (unknown host).
+///
+/// ```
+/// use retry_ext::codes::is_transient_mysql_errno;
+///
+/// assert!(is_transient_mysql_errno(1213));
+/// assert!(!is_transient_mysql_errno(1062));
+/// ```
+#[must_use]
+pub const fn is_transient_mysql_errno(errno: u16) -> bool {
+    matches!(
+        errno,
+        // MySQL, "Server Error Message Reference":
+        1040 // ER_CON_COUNT_ERROR
+            | 1053 // ER_SERVER_SHUTDOWN
+            | 1203 // ER_TOO_MANY_USER_CONNECTIONS
+            | 1205 // ER_LOCK_WAIT_TIMEOUT; its rollback: MySQL manual, "InnoDB Error Handling"
+            | 1213 // ER_LOCK_DEADLOCK
+            | 3572 // ER_LOCK_NOWAIT
+            // MySQL, "Client Error Message Reference":
+            | 2002 // CR_CONNECTION_ERROR
+            | 2003 // CR_CONN_HOST_ERROR
+            | 2006 // CR_SERVER_GONE_ERROR
+            | 2013 // CR_SERVER_LOST
+    )
+}
+
+/// Returns whether a result code of SQLite is transient: `SQLITE_BUSY` (5) with all of its extended codes, and
+/// `SQLITE_LOCKED_SHAREDCACHE` (262).
+///
+/// * `SQLITE_BUSY` within a transaction that has read is resolved only by a rollback, which frees its read lock.
+///   `SQLITE_BUSY_SNAPSHOT` (517) always needs one. Retry the whole transaction.
+/// * `SQLITE_LOCKED` (6) is out: it is a conflict within one connection, which only its caller can end.
+///
+/// ```
+/// use retry_ext::codes::is_transient_sqlite_code;
+///
+/// assert!(is_transient_sqlite_code(5) && is_transient_sqlite_code(517));
+/// assert!(!is_transient_sqlite_code(6));
+/// ```
+#[must_use]
+pub const fn is_transient_sqlite_code(code: i32) -> bool {
+    // SQLite, "Result and Error Codes": the low eight bits of an extended code are the primary code.
+    const BUSY: i32 = 5;
+    const LOCKED_SHAREDCACHE: i32 = 262;
+    code > 0 && (code & 0xff == BUSY || code == LOCKED_SHAREDCACHE)
+}
+
+/// Returns whether an error, one of its sources, or an error inside an [`io::Error`] is a transient
+/// [`io::Error`].
+///
+/// Use it for client errors that bury the cause, such as a connection reset three layers down.
+///
+/// ```
+/// use std::io::{Error, ErrorKind};
+/// use retry_ext::codes::transient_io_within;
+///
+/// #[derive(Debug, thiserror::Error)]
+/// #[error("the query failed")]
+/// struct QueryError(#[source] Error);
+///
+/// assert!(transient_io_within(&QueryError(ErrorKind::ConnectionReset.into())));
+/// assert!(!transient_io_within(&QueryError(ErrorKind::PermissionDenied.into())));
+/// assert!(transient_io_within(&Error::other(QueryError(ErrorKind::TimedOut.into()))));
+/// ```
+#[must_use]
+pub fn transient_io_within(error: &(dyn Error + 'static)) -> bool {
+    any_within(error, &|error| {
+        error.downcast_ref::<io::Error>().is_some_and(IsTransient::is_transient)
+    })
+}
+
+/// Returns whether `matches` holds for an error, one of its sources, or an error inside an [`io::Error`].
+pub(crate) fn any_within(
+    error: &(dyn Error + 'static),
+    matches: &dyn Fn(&(dyn Error + 'static)) -> bool,
+) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if matches(error) {
+            return true;
+        }
+        // The source of an `io::Error` is that of the error inside, which would be left out.
+        let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match inside {
+            Some(inside) => Some(inside),
+            None => error.source(),
+        };
+    }
+    false
+}
+
+/// Parses a `Retry-After` header: seconds, or one of the three HTTP date formats.
+///
+/// `now` is the time of the response. Prefer its own `Date` header to the local clock, which may differ from
+/// the server's.
+///
+/// | value | result |
+/// |---|---|
+/// | `120`, `0.493`, `.5` | that many seconds, rounded up to whole nanoseconds |
+/// | a number too large for a [`Duration`] | [`Duration::MAX`], which is above every limit of hints |
+/// | `Sun, 06 Nov 1994 08:49:37 GMT` | the time from `now` to the date; zero for a date in the past |
+/// | `Sunday, 06-Nov-94 08:49:37 GMT` | the same, in the latest year that is at most 50 years after `now` |
+/// | `Sun Nov  6 08:49:37 1994` | the same |
+/// | `-5`, `+5`, `1e3`, `1m0s`, `inf`, an empty value, anything else | `None` |
+///
+/// Spaces and tabs around the value are ignored. Dates are case-sensitive, as in RFC 9110. The leap second
+/// 23:59:60 is read as the following midnight. A date that does not exist, such as 31 February or 24:00:00, and
+/// a date with the wrong weekday are `None`.
+///
+/// ```
+/// use std::time::{Duration, UNIX_EPOCH};
+/// use retry_ext::codes::parse_retry_after;
+///
+/// let now = UNIX_EPOCH + Duration::from_secs(784_111_775); // Sun, 06 Nov 1994 08:49:35 GMT
+/// assert_eq!(parse_retry_after("120", now), Some(Duration::from_secs(120)));
+/// assert_eq!(parse_retry_after("0.493", now), Some(Duration::from_millis(493)));
+///
+/// let two_seconds = Some(Duration::from_secs(2));
+/// assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT", now), two_seconds);
+/// assert_eq!(parse_retry_after("Sunday, 06-Nov-94 08:49:37 GMT", now), two_seconds);
+/// assert_eq!(parse_retry_after("Sun Nov  6 08:49:37 1994", now), two_seconds);
+/// assert_eq!(parse_retry_after("soon", now), None);
+/// ```
+#[must_use]
+pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    let value = trim(value);
+    parse_decimal(value, 9).or_else(|| {
+        let now = nanos_since_epoch(now);
+        let date = parse_date(value, now.div_euclid(NANOS_PER_SEC))?;
+        Some(from_nanos(u128::try_from(date * NANOS_PER_SEC - now).unwrap_or(0)))
+    })
+}
+
+/// Parses a `retry-after-ms` header, which some services send beside `Retry-After`: milliseconds.
+///
+/// The value is read as the number of [`parse_retry_after`]; a date is `None`.
+///
+/// ```
+/// use std::time::Duration;
+/// use retry_ext::codes::parse_retry_after_ms;
+///
+/// assert_eq!(parse_retry_after_ms("250"), Some(Duration::from_millis(250)));
+/// assert_eq!(parse_retry_after_ms("0.5"), Some(Duration::from_micros(500)));
+/// assert_eq!(parse_retry_after_ms("-1"), None);
+/// ```
+#[must_use]
+pub fn parse_retry_after_ms(value: &str) -> Option<Duration> {
+    parse_decimal(trim(value), 6)
+}
+
+const NANOS_PER_SEC: i128 = 1_000_000_000;
+const SECS_PER_DAY: i128 = 86_400;
+
+/// Without the whitespace that may surround a header's value (`OWS`: RFC 9110, section 5.6.3).
+fn trim(value: &str) -> &str {
+    value.trim_matches([' ', '\t'])
+}
+
+/// Digits with at most one point, in a unit of 10 to the power of `places` nanoseconds; rounded up.
+fn parse_decimal(value: &str, places: usize) -> Option<Duration> {
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
+    let (whole, fraction) = (whole.as_bytes(), fraction.as_bytes());
+    let empty = whole.is_empty() && fraction.is_empty();
+    if empty || !whole.iter().chain(fraction).all(u8::is_ascii_digit) {
+        return None;
+    }
+    let (fraction, rest) = fraction.split_at(places.min(fraction.len()));
+    let zeros = std::iter::repeat_n(&b'0', places - fraction.len());
+    let nanos = whole.iter().chain(fraction).chain(zeros).fold(0_u128, |nanos, digit| {
+        nanos.saturating_mul(10).saturating_add(u128::from(digit - b'0'))
+    });
+    let more = rest.iter().any(|digit| *digit != b'0');
+    Some(from_nanos(nanos.saturating_add(u128::from(more))))
+}
+
+fn from_nanos(nanos: u128) -> Duration {
+    const PER_SEC: u128 = NANOS_PER_SEC.unsigned_abs();
+    match (u64::try_from(nanos / PER_SEC), u32::try_from(nanos % PER_SEC)) {
+        (Ok(secs), Ok(nanos)) => Duration::new(secs, nanos),
+        _ => Duration::MAX,
+    }
+}
+
+/// Negative before 1970. The nanoseconds of a `Duration` take 94 bits.
+fn nanos_since_epoch(time: SystemTime) -> i128 {
+    let nanos = |time: Duration| i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => nanos(after),
+        Err(before) => -nanos(before.duration()),
+    }
+}
+
+const WEEKDAYS: [&str; 7] =
+    ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// The seconds from 1970 to an HTTP date, in any of the formats of RFC 9110, section 5.6.7.
+fn parse_date(value: &str, now: i128) -> Option<i128> {
+    let text = Text(value.as_bytes());
+    let date =
+        imf_fixdate(text).or_else(|| rfc850_date(text, now)).or_else(|| asctime_date(text))?;
+    date.secs_since_epoch()
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn imf_fixdate(mut text: Text<'_>) -> Option<Date> {
+    let weekday = text.one_of(&WEEKDAYS, 3)?;
+    let day = text.literal(", ")?.number(2)?;
+    let month = text.literal(" ")?.one_of(&MONTHS, 3)?;
+    let year = text.literal(" ")?.number(4)?;
+    let time = text.literal(" ")?.time_of_day()?;
+    text.literal(" GMT")?.end(Date { weekday, year, month, day, time })
+}
+
+/// `Sunday, 06-Nov-94 08:49:37 GMT`.
+fn rfc850_date(mut text: Text<'_>, now: i128) -> Option<Date> {
+    let weekday = text.one_of(&WEEKDAYS, usize::MAX)?;
+    let day = text.literal(", ")?.number(2)?;
+    let month = text.literal("-")?.one_of(&MONTHS, 3)?;
+    let year = text.literal("-")?.number(2)?;
+    let time = text.literal(" ")?.time_of_day()?;
+    let mut date = text.literal(" GMT")?.end(Date { weekday, year, month, day, time })?;
+
+    let (days, clock) = (now.div_euclid(SECS_PER_DAY), now.rem_euclid(SECS_PER_DAY));
+    let (this_year, this_month, today) = civil_from_days(days);
+    let (latest, limit) = (this_year + 50, (this_month, today, clock));
+    date.year += latest - latest.rem_euclid(100);
+    if (date.year, (month, day, time)) > (latest, limit) {
+        date.year -= 100;
+    }
+    Some(date)
+}
+
+/// `Sun Nov  6 08:49:37 1994`.
+fn asctime_date(mut text: Text<'_>) -> Option<Date> {
+    let weekday = text.one_of(&WEEKDAYS, 3)?;
+    let month = text.literal(" ")?.one_of(&MONTHS, 3)?;
+    text.literal(" ")?;
+    let day = if text.literal(" ").is_some() { text.number(1)? } else { text.number(2)? };
+    let time = text.literal(" ")?.time_of_day()?;
+    let year = text.literal(" ")?.number(4)?;
+    text.end(Date { weekday, year, month, day, time })
+}
+
+/// The unread part of a date. A part that does not match is left unread.
+#[derive(Clone, Copy)]
+struct Text<'a>(&'a [u8]);
+
+impl Text<'_> {
+    fn literal(&mut self, literal: &str) -> Option<&mut Self> {
+        self.0 = self.0.strip_prefix(literal.as_bytes())?;
+        Some(self)
+    }
+
+    fn number(&mut self, digits: usize) -> Option<i128> {
+        let (number, rest) = self.0.split_at_checked(digits)?;
+        self.0 = number.iter().all(u8::is_ascii_digit).then_some(rest)?;
+        Some(number.iter().fold(0, |number, digit| number * 10 + i128::from(digit - b'0')))
+    }
+
+    /// The index of the name, of which at most `len` letters are read.
+    fn one_of(&mut self, names: &[&str], len: usize) -> Option<i128> {
+        for (index, name) in (0..).zip(names) {
+            if self.literal(name.get(..len).unwrap_or(name)).is_some() {
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// The seconds since midnight, up to the leap second 23:59:60.
+    fn time_of_day(&mut self) -> Option<i128> {
+        let hour = self.number(2)?;
+        let minute = self.literal(":")?.number(2)?;
+        let second = self.literal(":")?.number(2)?;
+        let leap = (hour, minute, second) == (23, 59, 60);
+        let valid = hour < 24 && minute < 60 && (second < 60 || leap);
+        valid.then_some(hour * 3_600 + minute * 60 + second)
+    }
+
+    fn end(&self, date: Date) -> Option<Date> {
+        self.0.is_empty().then_some(date)
+    }
+}
+
+struct Date {
+    /// From 0, Sunday.
+    weekday: i128,
+    year: i128,
+    /// From 0, January.
+    month: i128,
+    day: i128,
+    /// Seconds since midnight.
+    time: i128,
+}
+
+impl Date {
+    /// `None` if there is no such day, or if it is another weekday.
+    fn secs_since_epoch(&self) -> Option<i128> {
+        let days = days_from_civil(self.year, self.month, self.day);
+        let exists = civil_from_days(days) == (self.year, self.month, self.day);
+        let weekday = (days + 4).rem_euclid(7); // 1970 began on a Thursday
+        (exists && weekday == self.weekday).then_some(days * SECS_PER_DAY + self.time)
+    }
+}
+
+/// The days from 1 January 1970 to a day of the Gregorian calendar. Years begin in March here, so that the leap
+/// day is the last day of a year; 400 years have 146,097 days. (Hinnant, "chrono-Compatible Low-Level Date
+/// Algorithms".)
+fn days_from_civil(year: i128, month: i128, day: i128) -> i128 {
+    let year = if month < 2 { year - 1 } else { year };
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let day_of_year = (153 * ((month + 10) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+/// The year, month (from 0) and day: the inverse of [`days_from_civil`].
+fn civil_from_days(days: i128) -> (i128, i128, i128) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let leap_days = day_of_era / 1_460 - day_of_era / 36_524 + day_of_era / 146_096;
+    let year_of_era = (day_of_era - leap_days) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = (month_from_march + 2) % 12;
+    (era * 400 + year_of_era + i128::from(month < 2), month, day)
+}
