@@ -275,12 +275,24 @@ pub(crate) fn any_within(
 /// ```
 #[must_use]
 pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    parse_hint(value, || Some(nanos_since_epoch(now)))
+}
+
+/// As [`parse_retry_after`]; `now` is called for a date only.
+pub(crate) fn parse_hint(value: &str, now: impl FnOnce() -> Option<i128>) -> Option<Duration> {
     let value = trim(value);
     parse_decimal(value, 9).or_else(|| {
-        let now = nanos_since_epoch(now);
-        let date = parse_date(value, now.div_euclid(NANOS_PER_SEC))?;
-        Some(from_nanos(u128::try_from(date * NANOS_PER_SEC - now).unwrap_or(0)))
+        let date = parse_date(value)?;
+        let now = now()?;
+        let nanos = date.nanos_since_epoch(|| Some(now))? - now;
+        Some(from_nanos(u128::try_from(nanos).unwrap_or(0)))
     })
+}
+
+/// The nanoseconds from 1970 to an HTTP date; `now` is called for a year of two digits only.
+#[cfg(feature = "http")]
+pub(crate) fn parse_http_date(value: &str, now: impl FnOnce() -> Option<i128>) -> Option<i128> {
+    parse_date(trim(value))?.nanos_since_epoch(now)
 }
 
 /// Parses a `retry-after-ms` header, which some services send beside `Retry-After`: milliseconds.
@@ -334,7 +346,7 @@ fn from_nanos(nanos: u128) -> Duration {
 }
 
 /// Negative before 1970. The nanoseconds of a `Duration` take 94 bits.
-fn nanos_since_epoch(time: SystemTime) -> i128 {
+pub(crate) fn nanos_since_epoch(time: SystemTime) -> i128 {
     let nanos = |time: Duration| i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
     match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => nanos(after),
@@ -347,12 +359,10 @@ const WEEKDAYS: [&str; 7] =
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// The seconds from 1970 to an HTTP date, in any of the formats of RFC 9110, section 5.6.7.
-fn parse_date(value: &str, now: i128) -> Option<i128> {
+/// An HTTP date, in any of the formats of RFC 9110, section 5.6.7.
+fn parse_date(value: &str) -> Option<Date> {
     let text = Text(value.as_bytes());
-    let date =
-        imf_fixdate(text).or_else(|| rfc850_date(text, now)).or_else(|| asctime_date(text))?;
-    date.secs_since_epoch()
+    imf_fixdate(text).or_else(|| rfc850_date(text)).or_else(|| asctime_date(text))
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`.
@@ -360,28 +370,19 @@ fn imf_fixdate(mut text: Text<'_>) -> Option<Date> {
     let weekday = text.one_of(&WEEKDAYS, 3)?;
     let day = text.literal(", ")?.number(2)?;
     let month = text.literal(" ")?.one_of(&MONTHS, 3)?;
-    let year = text.literal(" ")?.number(4)?;
+    let year = Year::Whole(text.literal(" ")?.number(4)?);
     let time = text.literal(" ")?.time_of_day()?;
     text.literal(" GMT")?.end(Date { weekday, year, month, day, time })
 }
 
 /// `Sunday, 06-Nov-94 08:49:37 GMT`.
-fn rfc850_date(mut text: Text<'_>, now: i128) -> Option<Date> {
+fn rfc850_date(mut text: Text<'_>) -> Option<Date> {
     let weekday = text.one_of(&WEEKDAYS, usize::MAX)?;
     let day = text.literal(", ")?.number(2)?;
     let month = text.literal("-")?.one_of(&MONTHS, 3)?;
-    let year = text.literal("-")?.number(2)?;
+    let year = Year::OfTwoDigits(text.literal("-")?.number(2)?);
     let time = text.literal(" ")?.time_of_day()?;
-    let mut date = text.literal(" GMT")?.end(Date { weekday, year, month, day, time })?;
-
-    let (days, clock) = (now.div_euclid(SECS_PER_DAY), now.rem_euclid(SECS_PER_DAY));
-    let (this_year, this_month, today) = civil_from_days(days);
-    let (latest, limit) = (this_year + 50, (this_month, today, clock));
-    date.year += latest - latest.rem_euclid(100);
-    if (date.year, (month, day, time)) > (latest, limit) {
-        date.year -= 100;
-    }
-    Some(date)
+    text.literal(" GMT")?.end(Date { weekday, year, month, day, time })
 }
 
 /// `Sun Nov  6 08:49:37 1994`.
@@ -391,7 +392,7 @@ fn asctime_date(mut text: Text<'_>) -> Option<Date> {
     text.literal(" ")?;
     let day = if text.literal(" ").is_some() { text.number(1)? } else { text.number(2)? };
     let time = text.literal(" ")?.time_of_day()?;
-    let year = text.literal(" ")?.number(4)?;
+    let year = Year::Whole(text.literal(" ")?.number(4)?);
     text.end(Date { weekday, year, month, day, time })
 }
 
@@ -439,7 +440,7 @@ impl Text<'_> {
 struct Date {
     /// From 0, Sunday.
     weekday: i128,
-    year: i128,
+    year: Year,
     /// From 0, January.
     month: i128,
     day: i128,
@@ -447,13 +448,33 @@ struct Date {
     time: i128,
 }
 
+enum Year {
+    Whole(i128),
+    OfTwoDigits(i128),
+}
+
 impl Date {
-    /// `None` if there is no such day, or if it is another weekday.
-    fn secs_since_epoch(&self) -> Option<i128> {
-        let days = days_from_civil(self.year, self.month, self.day);
-        let exists = civil_from_days(days) == (self.year, self.month, self.day);
+    /// `None` if there is no such day, or if it is another weekday; `now` is called for a year of two digits only.
+    fn nanos_since_epoch(&self, now: impl FnOnce() -> Option<i128>) -> Option<i128> {
+        let year = match self.year {
+            Year::Whole(year) => year,
+            Year::OfTwoDigits(digits) => self.latest_year(digits, now()?),
+        };
+        let days = days_from_civil(year, self.month, self.day);
+        let exists = civil_from_days(days) == (year, self.month, self.day);
         let weekday = (days + 4).rem_euclid(7); // 1970 began on a Thursday
-        (exists && weekday == self.weekday).then_some(days * SECS_PER_DAY + self.time)
+        let valid = exists && weekday == self.weekday;
+        valid.then_some((days * SECS_PER_DAY + self.time) * NANOS_PER_SEC)
+    }
+
+    /// The latest year with these digits in which the date is at most 50 years after `now`.
+    fn latest_year(&self, digits: i128, now: i128) -> i128 {
+        let now = now.div_euclid(NANOS_PER_SEC);
+        let (this_year, month, day) = civil_from_days(now.div_euclid(SECS_PER_DAY));
+        let latest = (this_year + 50, month, day, now.rem_euclid(SECS_PER_DAY));
+        let year = latest.0 - latest.0.rem_euclid(100) + digits;
+        let ahead = (year, self.month, self.day, self.time) > latest;
+        if ahead { year - 100 } else { year }
     }
 }
 

@@ -485,7 +485,10 @@
 //! |---|---|---|
 //! | `async` | `AsyncRetryExt`, on any runtime through `sleep_with` | `pin-project-lite` |
 //! | `config` | `RetryConfig`, from files and the environment | `serde`, `humantime` |
+//! | `http` | `StatusError`, `CheckStatus`, `HttpError`: statuses and hints of responses | `http` |
+//! | `reqwest013` | `http`, and `IsTransient` for `reqwest::Error` | `reqwest` 0.13, `hyper` (except in browsers) |
 //! | `tokio` | the default sleeper of `AsyncRetryExt`, `RetryContext::wait_after_async` | `tokio` (its timer) |
+//! | `ureq3` | `http`, and `IsTransient` for `ureq::Error` | `ureq` 3 |
 //!
 //! # Mistakes
 //!
@@ -607,6 +610,13 @@
 
 mod backoff;
 mod budget;
+#[cfg(any(feature = "reqwest013", feature = "ureq3"))]
+mod clients {
+    #[cfg(feature = "reqwest013")]
+    mod reqwest;
+    #[cfg(feature = "ureq3")]
+    mod ureq;
+}
 mod clock;
 pub mod codes;
 #[cfg(feature = "config")]
@@ -622,6 +632,8 @@ mod drivers {
 mod error;
 mod event;
 mod hooks;
+#[cfg(feature = "http")]
+mod http;
 mod jitter;
 mod nanos;
 mod operation;
@@ -647,6 +659,8 @@ pub use drivers::future::AsyncRetryExt;
 pub use drivers::iterator::RetryIteratorExt;
 pub use error::{RetryError, RetryResultExt, StopReason};
 pub use event::{Observation, Observer, RetryEvent};
+#[cfg(feature = "http")]
+pub use http::{CheckStatus, HttpError, StatusError};
 pub use jitter::Jitter;
 pub use operation::{Attempt, attempts};
 pub use policy::RetryPolicy;
@@ -704,6 +718,8 @@ pub mod prelude {
     pub use crate::drivers::future::AsyncRetryExt as _;
     pub use crate::drivers::iterator::RetryIteratorExt as _;
     pub use crate::error::RetryResultExt as _;
+    #[cfg(feature = "http")]
+    pub use crate::http::CheckStatus as _;
 }
 
 /// Compiles every block of the README.

@@ -20,9 +20,10 @@ use retry_ext::chain::{
     RetryItems,
 };
 use retry_ext::{
-    AsyncRetryExt, Backoff, ConfigError, IsTransient, Jitter, Observation, Observer, RetryBudget,
-    RetryConfig, RetryContext, RetryError, RetryEvent, RetryExt, RetryIter, RetryIteratorExt,
-    RetryPolicy, RetrySnapshot, RetryStats, SleepOutcome, StopReason,
+    AsyncRetryExt, Backoff, ConfigError, HttpError, IsTransient, Jitter, Observation, Observer,
+    RetryBudget, RetryConfig, RetryContext, RetryError, RetryEvent, RetryExt, RetryIter,
+    RetryIteratorExt, RetryPolicy, RetrySnapshot, RetryStats, SleepOutcome, StatusError,
+    StopReason,
 };
 
 /// Whether a type has a trait: a constant of the type itself goes before that of a trait, and is there
@@ -79,6 +80,8 @@ fn values_and_what_is_shared_have_every_auto_trait() {
     assert_eq!(auto_traits!(RetryStats), ALL);
     assert_eq!(auto_traits!(RetrySnapshot), ALL);
     assert_eq!(auto_traits!(RetryConfig), ALL);
+    assert_eq!(auto_traits!(StatusError), ALL);
+    assert_eq!(auto_traits!(HttpError<u8>), ALL);
     assert_eq!(auto_traits!(ConfigError), ALL);
     assert_eq!(auto_traits!(Observation), ALL);
     assert_eq!(auto_traits!(SleepOutcome), ALL);

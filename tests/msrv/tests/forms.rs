@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use log::{Level, LevelFilter, Log, Metadata, Record, kv};
 use retry_ext::{
-    AsyncRetryExt, Backoff, IsTransient, Jitter, Observation, Observer, RetryBudget, RetryConfig,
-    RetryError, RetryExt, RetryIteratorExt, RetryPolicy, RetryStats, StopReason,
+    AsyncRetryExt, Backoff, CheckStatus, HttpError, IsTransient, Jitter, Observation, Observer,
+    RetryBudget, RetryConfig, RetryError, RetryExt, RetryIteratorExt, RetryPolicy, RetryStats,
+    StopReason,
 };
 use serde::Deserialize;
 use serde::de::value::{Error as ValueError, MapDeserializer};
@@ -28,7 +29,7 @@ fn failing(failures: u32) -> impl FnMut() -> Result<u32, Error> {
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(future)
 }
 
@@ -243,6 +244,36 @@ fn an_error_type_carries_the_hint_of_a_server() {
     let policy = POLICY.with_max_attempts(2).with_max_delay(Duration::from_secs(1));
     let error = (|| Err::<(), _>(Busy)).retry_with(policy).expect_err("it is always busy");
     assert!(error.waited() >= 2 * MILLISECOND, "{:?}", error.waited());
+}
+
+#[test]
+fn a_status_is_an_error_with_a_hint() {
+    let busy = http::Response::builder().status(503).header("retry-after", "0.001").body(());
+    let mut responses = [busy, http::Response::builder().body(())].into_iter();
+    let mut hooked = Vec::new();
+    (|| responses.next().expect("two calls").expect("a response").check_status())
+        .on_retry(|retry| hooked.push(retry.error.retry_after()))
+        .retry_with(POLICY)
+        .expect("the second response is a success");
+    assert_eq!(hooked, [Some(MILLISECOND)]);
+}
+
+#[test]
+fn a_client_that_is_refused_is_retried() {
+    // A port on which no server listens any more.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|server| server.local_addr());
+    let url = format!("http://{}/", address.expect("a free port"));
+    let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
+    let get = || Ok(agent.get(&url).call()?.check_status()?.status());
+    let error: RetryError<HttpError<ureq::Error>> =
+        get.retry_with(POLICY).expect_err("the port is closed");
+    assert_eq!((error.attempts(), error.reason()), (3, StopReason::AttemptsExhausted));
+
+    let error = block_on(async {
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        Ok::<_, HttpError<reqwest::Error>>(client.get(&url).send().await?.check_status()?.status())
+    });
+    assert!(error.expect_err("the port is closed").is_transient());
 }
 
 #[test]
