@@ -209,6 +209,10 @@ impl<B> CheckStatus for Response<B> {
 ///
 /// assert_eq!(page(|| Ok(Response::new("page".into()))).unwrap(), "page");
 /// ```
+///
+/// # Which failures are transient
+///
+#[doc = include_str!("../docs/http-classification.md")]
 #[derive(Debug, Error)]
 pub enum HttpError<E> {
     /// The server answered with an error.
