@@ -45,6 +45,8 @@ use std::time::Duration;
 /// assert!(!FetchError::Io(std::io::ErrorKind::NotFound.into()).is_transient());
 /// ```
 ///
+/// The module [`codes`](crate::codes) has tables of transient codes, of HTTP and databases, and parses `Retry-After`.
+///
 /// For an error type that does not implement it, say at the call which errors are transient, with
 /// [`retry_if`](crate::RetryExt::retry_if).
 #[diagnostic::on_unimplemented(

@@ -8,13 +8,16 @@ use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{env, fs, thread};
 
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt;
+use hyper::body::{Body, Bytes, Frame};
 use hyper_util::rt::TokioIo;
 use retry_ext::{
     AsyncRetryExt, CheckStatus, HttpError, IsTransient, RetryError, RetryExt, RetryPolicy, codes,
@@ -324,6 +327,70 @@ async fn error_for_status_is_classified_but_has_no_hint() {
         let error = response.error_for_status().expect_err("a status");
         assert_eq!((error.is_transient(), error.retry_after()), (transient, None), "{error}");
     }
+}
+
+/// A request's body that fails at once.
+struct Failing(Option<Box<dyn Error + Send + Sync>>);
+
+impl Body for Failing {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Poll::Ready(self.0.take().map(Err))
+    }
+}
+
+/// hyper's errors of a connection that is given up: before a request, and in it.
+async fn closed_and_canceled(server: &Server) -> (hyper::Error, hyper::Error) {
+    let address = server.url.trim_start_matches("http://").trim_end_matches('/');
+    let connect = async || {
+        let stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("no request yet")
+    };
+    let (mut sender, connection) = connect().await;
+    drop(connection);
+    let closed = sender.ready().await.expect_err("given up");
+    let (mut sender, connection) = connect().await;
+    let response = sender.send_request(Request::new(String::new()));
+    drop(connection);
+    (closed, response.await.expect_err("given up"))
+}
+
+#[tokio::test]
+async fn causes_within_the_errors_of_reqwest_are_found() {
+    let server = Server::start(&[|stream| stall(stream, "")]);
+    let (closed, canceled) = closed_and_canceled(&server).await;
+    assert!(closed.is_closed() && canceled.is_canceled(), "{closed:?} {canceled:?}");
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let causes: [(Box<dyn Error + Send + Sync>, bool); 5] = [
+        (closed.into(), true),
+        (canceled.into(), true),
+        (io::Error::from(io::ErrorKind::ConnectionReset).into(), true),
+        (io::Error::from(io::ErrorKind::PermissionDenied).into(), false),
+        ("no cause".into(), false),
+    ];
+    for (cause, transient) in causes {
+        let body = reqwest::Body::wrap(Failing(Some(cause)));
+        let error = client.post(&server.url).body(body).send().await.expect_err("no body");
+        assert_eq!(error.is_transient(), transient, "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_that_the_caller_refuses_is_permanent() {
+    let server = Server::start(&[ROWS[16].1]);
+    let refuse = |attempt: reqwest::redirect::Attempt<'_>| {
+        attempt.error(io::Error::from(io::ErrorKind::TimedOut))
+    };
+    let refuse = reqwest::redirect::Policy::custom(refuse);
+    let client = reqwest::Client::builder().no_proxy().redirect(refuse).build();
+    let request = client.expect("a client").get(&server.url).send();
+    let error = request.await.expect_err("a redirect");
+    assert!(error.is_redirect() && !error.is_transient(), "{error:?}");
 }
 
 #[test]

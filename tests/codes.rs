@@ -337,6 +337,15 @@ fn clocks_far_away_are_no_trouble() {
     assert!(parse_retry_after(date, earliest) > secs(253_402_300_799));
 }
 
+#[test]
+fn every_day_of_four_hundred_years_is_read() {
+    // The calendar repeats itself after 146,097 days.
+    for day in 0..146_097 {
+        let date = httpdate::fmt_http_date(at(day * 86_400));
+        assert_eq!(parse_retry_after(&date, UNIX_EPOCH), secs(day * 86_400), "{date}");
+    }
+}
+
 const WEEKDAYS: [&str; 8] =
     ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Someday"];
 const MONTHS: [&str; 13] =

@@ -7,12 +7,14 @@
 
 mod common;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use common::ScriptError;
+use http::{HeaderMap, Response, StatusCode};
 use retry_ext::{
-    AsyncRetryExt, Backoff, ConfigError, IsTransient, Jitter, RetryBudget, RetryConfig, RetryError,
-    RetryExt, RetryIteratorExt, RetryPolicy, RetryStats, SleepOutcome, StopReason,
+    AsyncRetryExt, Backoff, CheckStatus, ConfigError, IsTransient, Jitter, RetryBudget,
+    RetryConfig, RetryError, RetryExt, RetryIteratorExt, RetryPolicy, RetryStats, SleepOutcome,
+    StatusError, StopReason, codes,
 };
 
 /// One for each line, so that the compiler points to it.
@@ -132,6 +134,24 @@ fn p11_a_configuration_laid_over_another() {
     warns!(error.key());
     warns!(error.value());
     warns!(error.allowed());
+}
+
+#[test]
+fn p11_tables_hints_and_a_status() {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let error = StatusError::check(status, &HeaderMap::new()).expect_err("an error");
+    warns!(codes::is_transient_http_status(503));
+    warns!(codes::is_transient_grpc_code(14));
+    warns!(codes::is_transient_sqlstate("40001"));
+    warns!(codes::is_transient_mysql_errno(1213));
+    warns!(codes::is_transient_sqlite_code(5));
+    warns!(codes::transient_io_within(&error));
+    warns!(codes::parse_retry_after("7", SystemTime::UNIX_EPOCH));
+    warns!(codes::parse_retry_after_ms("7"));
+    warns!(StatusError::check(status, &HeaderMap::new()));
+    warns!(Response::new(()).check_status());
+    warns!(error.status());
+    warns!(error.retry_after());
 }
 
 #[test]
