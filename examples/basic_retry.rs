@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use retry_ext::{IsTransient, RetryError, RetryExt, RetryPolicy};
+use ureq::http::StatusCode;
 
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     #[error("the server answered {status}")]
-    Status { status: ureq::http::StatusCode, retry_after: Option<Duration> },
+    Status { status: StatusCode, retry_after: Option<Duration> },
     #[error("the request failed")]
     Network(#[from] ureq::Error),
 }

@@ -146,8 +146,8 @@ fn system_clock() -> Option<i128> {
 
 /// `.check_status()` on responses: the response itself, or a [`StatusError`].
 ///
-/// It is implemented for [`http::Response`](Response), the response of `ureq` 3 and `hyper` 1, and with the feature
-/// `reqwest013` for `reqwest::Response`. Other clients call [`StatusError::check`].
+/// It is implemented for the [`Response`] of the crate `http`, which `ureq` 3 and `hyper` 1 return, and with the
+/// feature `reqwest013` for `reqwest::Response`. Other clients call [`StatusError::check`].
 ///
 /// ```
 /// use http::Response;

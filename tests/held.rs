@@ -289,9 +289,9 @@ fn one_worker(listener: &TcpListener) {
 /// Really waits, for 1 ms. The answer that the error owns keeps its connection, and so the worker, busy.
 #[test]
 fn p29_a_failure_that_owns_a_response_frees_the_only_worker_of_a_server() {
-    type Response = ureq::http::Response<ureq::Body>;
+    use ureq::http::Response;
 
-    struct Unavailable(#[expect(dead_code, reason = "it is held")] Box<Response>);
+    struct Unavailable(#[expect(dead_code, reason = "it is held")] Box<Response<ureq::Body>>);
 
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/", listener.local_addr().expect("an address"));
