@@ -163,7 +163,7 @@ fn system_clock() -> Option<i128> {
 ///
 /// Read the body inside the closure that is retried: a connection can break in the middle of a body.
 ///
-/// The error does not keep the body. If the body of a 4xx says what is wrong, call [`StatusError::check`] first,
+/// The error does not keep the body. If the body of a 4xx explains the error, call [`StatusError::check`] first,
 /// read the body, and then return your own error.
 pub trait CheckStatus: Sized + Sealed {
     /// Returns the response, unless its status is from 400 to 599.

@@ -49,7 +49,7 @@ fn main() {
     assert_eq!((lines("200 /once"), lines("429 /once")), (pages.len(), refused.len()));
     for (name, clients) in [("ureq", by_ureq), ("reqwest", by_reqwest)] {
         assert!(clients.iter().all(|client| client.served), "{name}: all are served");
-        // The server and the hooks count the same, and no client waited less than it was told to.
+        // The server and the hooks count the same, and no client waited less than the hint.
         let waits: Vec<_> = clients.iter().flat_map(|client| &client.waits).collect();
         assert_eq!(lines(&format!("200 /{name}")), CLIENTS, "{name}");
         assert_eq!(lines(&format!("429 /{name}")), waits.len(), "{name}");
