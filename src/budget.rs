@@ -248,6 +248,13 @@ impl RetryBudget {
     }
 }
 
+/// So that [`budget`](crate::RetryExt::budget) takes a reference and a smart pointer alike.
+impl AsRef<Self> for RetryBudget {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl Default for RetryBudget {
     /// [`RetryBudget::new`].
     fn default() -> Self {

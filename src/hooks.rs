@@ -1,7 +1,6 @@
 //! Hooks: the optional settings of a chain, in one type parameter.
 
 use std::any::type_name;
-use std::borrow::Borrow;
 use std::time::Duration;
 
 use crate::budget::RetryBudget;
@@ -195,21 +194,21 @@ pub trait Classify<T, E>: Shape<T, E> {
     label = "takes an error alone",
     note = "call `step(outcome)` or `delay_after_outcome(&outcome)` instead"
 )]
-pub trait ClassifyError<E> {
+pub trait ClassifyError<E>: Classify<(), E, Failure = E, Judgement = ()> {
     #[doc(hidden)]
-    fn is_transient(&mut self, error: &E, _: Internal) -> bool;
+    fn is_transient_error(&mut self, error: &E, _: Internal) -> bool;
     #[doc(hidden)]
-    fn retry_after(&self, error: &E, _: Internal) -> Option<Duration>;
+    fn hint_of_error(&self, error: &E, _: Internal) -> Option<Duration>;
 }
 
 impl<E: IsTransient> ClassifyError<E> for () {
     #[inline]
-    fn is_transient(&mut self, error: &E, _: Internal) -> bool {
+    fn is_transient_error(&mut self, error: &E, _: Internal) -> bool {
         error.is_transient()
     }
 
     #[inline]
-    fn retry_after(&self, error: &E, _: Internal) -> Option<Duration> {
+    fn hint_of_error(&self, error: &E, _: Internal) -> Option<Duration> {
         error.retry_after()
     }
 }
@@ -220,12 +219,12 @@ pub struct ByError<Q>(Q);
 
 impl<E, Q: FnMut(&E) -> bool> ClassifyError<E> for ByError<Q> {
     #[inline]
-    fn is_transient(&mut self, error: &E, _: Internal) -> bool {
+    fn is_transient_error(&mut self, error: &E, _: Internal) -> bool {
         (self.0)(error)
     }
 
     #[inline]
-    fn retry_after(&self, _error: &E, _: Internal) -> Option<Duration> {
+    fn hint_of_error(&self, _error: &E, _: Internal) -> Option<Duration> {
         None
     }
 }
@@ -277,12 +276,12 @@ macro_rules! keeps_the_error {
 
             #[inline]
             fn is_transient(&mut self, error: &E, (): (), _: Internal) -> bool {
-                ClassifyError::is_transient(self, error, Internal)
+                self.is_transient_error(error, Internal)
             }
 
             #[inline]
             fn retry_after(&self, error: &E, (): (), _: Internal) -> Option<Duration> {
-                ClassifyError::retry_after(self, error, Internal)
+                self.hint_of_error(error, Internal)
             }
         }
     )*};
@@ -475,11 +474,11 @@ impl ChainBudget for () {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Budgeted<B>(B);
 
-impl<B: Borrow<RetryBudget>> ChainBudget for Budgeted<B> {
+impl<B: AsRef<RetryBudget>> ChainBudget for Budgeted<B> {
     const IS_SET: bool = true;
 
     #[inline]
     fn budget(&self, _: Internal) -> Option<&RetryBudget> {
-        Some(self.0.borrow())
+        Some(self.0.as_ref())
     }
 }

@@ -157,6 +157,11 @@ impl Deadline {
 /// Operations: closures without arguments, and [`attempts`] around a closure that takes the [`Attempt`].
 ///
 /// This trait is sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an operation that can be called",
+    label = "not a closure or a function without arguments",
+    note = "check the items of an iterator with `.map(..)`, before the other settings"
+)]
 pub trait Operation {
     /// The value of a call: a `Result`, or a future of one.
     type Outcome;

@@ -96,62 +96,63 @@ impl From<AttemptTimedOut> for io::Error {
 
 /// An operation whose attempts have a time limit; made by `timeout_each`.
 #[derive(Clone, Copy)]
-pub struct Timed<F, X> {
+pub struct Timed<F, X, E> {
     operation: F,
     limit: Duration,
     timer: X,
+    // A function, so that the compiler reports an error type without the conversion at `timeout_each` only.
+    to_error: fn(AttemptTimedOut) -> E,
 }
 
-impl<F, X> Timed<F, X> {
+impl<F, X, E: From<AttemptTimedOut>> Timed<F, X, E> {
     #[inline]
     pub(crate) fn new(operation: F, limit: Duration, timer: X) -> Self {
-        Self { operation, limit, timer }
+        Self { operation, limit, timer, to_error: E::from }
     }
 }
 
-impl<F, X> fmt::Debug for Timed<F, X> {
+impl<F, X, E> fmt::Debug for Timed<F, X, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Timed").field("limit", &self.limit).finish_non_exhaustive()
     }
 }
 
-impl<F, Fut, T, E, X, W> Operation for Timed<F, X>
+impl<F, Fut, T, E, X, W> Operation for Timed<F, X, E>
 where
     F: Operation<Outcome = Fut>,
     Fut: Future<Output = Result<T, E>>,
-    E: From<AttemptTimedOut>,
     X: FnMut(Duration) -> W,
     W: Future,
 {
-    type Outcome = TimedAttempt<Fut, W>;
+    type Outcome = TimedAttempt<Fut, W, E>;
 
-    fn call(&mut self, attempt: impl FnOnce() -> Attempt, _: Internal) -> TimedAttempt<Fut, W> {
+    fn call(&mut self, attempt: impl FnOnce() -> Attempt, _: Internal) -> TimedAttempt<Fut, W, E> {
         let attempt = attempt();
         let remaining = attempt.remaining();
         let limit = remaining.map_or(self.limit, |remaining| remaining.min(self.limit));
         let timer = (self.timer)(limit);
         let future = self.operation.call(|| attempt, Internal);
-        TimedAttempt { future, timer, limit }
+        TimedAttempt { future, timer, limit, to_error: self.to_error }
     }
 }
 
 pin_project! {
     /// The future of an attempt with a time limit.
     #[must_use = "futures do nothing unless they are awaited or polled"]
-    pub struct TimedAttempt<Fut, W> {
+    pub struct TimedAttempt<Fut, W, E> {
         #[pin]
         future: Fut,
         #[pin]
         timer: W,
         limit: Duration,
+        to_error: fn(AttemptTimedOut) -> E,
     }
 }
 
-impl<Fut, W, T, E> Future for TimedAttempt<Fut, W>
+impl<Fut, W, T, E> Future for TimedAttempt<Fut, W, E>
 where
     Fut: Future<Output = Result<T, E>>,
     W: Future,
-    E: From<AttemptTimedOut>,
 {
     type Output = Result<T, E>;
 
@@ -161,11 +162,12 @@ where
         if let Poll::Ready(outcome) = this.future.poll(cx) {
             return Poll::Ready(outcome);
         }
-        this.timer.poll(cx).map(|_fired| Err(AttemptTimedOut { limit: *this.limit }.into()))
+        let limit = *this.limit;
+        this.timer.poll(cx).map(|_fired| Err((this.to_error)(AttemptTimedOut { limit })))
     }
 }
 
-impl<Fut, W> fmt::Debug for TimedAttempt<Fut, W> {
+impl<Fut, W, E> fmt::Debug for TimedAttempt<Fut, W, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TimedAttempt").field("limit", &self.limit).finish_non_exhaustive()
     }

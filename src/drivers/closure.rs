@@ -228,7 +228,7 @@ pub trait RetryExt<T, E>: Operation<Outcome = Result<T, E>> {
         Retry::new(self).delay_with(delay)
     }
 
-    /// Shares a budget that is known only at run time, by reference or in an `Arc`. It replaces the policy's
+    /// Shares a budget that is known only at run time: by reference, in an `Arc`, or by reference to an `Arc`. It replaces the policy's
     /// [budget](RetryPolicy::with_budget). A second `budget` replaces the first.
     ///
     /// ```
@@ -251,7 +251,7 @@ pub trait RetryExt<T, E>: Operation<Outcome = Result<T, E>> {
     fn budget<B>(self, budget: B) -> Retry<Self, T, E, Hooks<(), (), (), (), (), Budgeted<B>>>
     where
         Self: Sized,
-        B: Borrow<RetryBudget>,
+        B: AsRef<RetryBudget>,
     {
         Retry::new(self).budget(budget)
     }
@@ -430,16 +430,11 @@ impl<F, T, E, C, N, S, O, D, B> Retry<F, T, E, Hooks<C, N, S, O, D, B>> {
     #[inline]
     pub fn budget<A>(self, budget: A) -> Retry<F, T, E, Hooks<C, N, S, O, D, Budgeted<A>>>
     where
-        A: Borrow<RetryBudget>,
+        A: AsRef<RetryBudget>,
     {
         self.with(|hooks| hooks.with_budget(budget))
     }
-}
 
-impl<F, T, E, C, N, S, O, D, B> Retry<F, T, E, Hooks<C, N, S, O, D, B>>
-where
-    F: Operation<Outcome = Result<T, E>>,
-{
     /// Judges the whole outcome of each attempt; see [`RetryExt::classify`].
     ///
     /// ```
@@ -450,13 +445,19 @@ where
     #[inline]
     pub fn classify<J>(self, judge: J) -> Retry<F, T, E, Hooks<ByOutcome<J>, N, S, O, D, B>>
     where
+        F: Operation<Outcome = Result<T, E>>,
         J: FnMut(&Result<T, E>) -> Verdict,
         N: NotSet,
         D: NotSet,
     {
         self.with(|hooks| hooks.with_judge(judge))
     }
+}
 
+impl<F, T, E, C, N, S, O, D, B> Retry<F, T, E, Hooks<C, N, S, O, D, B>>
+where
+    F: Operation<Outcome = Result<T, E>>,
+{
     /// Calls the operation, and again while the policy allows it; see [`RetryExt::retry_with`].
     ///
     /// # Errors

@@ -1,7 +1,6 @@
 //! `RetryContext`: a retry loop that the caller writes.
 
 use std::any::type_name;
-use std::borrow::Borrow;
 use std::fmt;
 use std::mem;
 use std::panic::Location;
@@ -116,18 +115,18 @@ impl RetryPolicy {
 /// ```
 ///
 /// A retry loop follows the same rules as `retry_with`, and has the same settings. Call them before the loop. A closure
-/// that uses its argument needs the argument's type, because the context does not know the error type:
+/// that calls methods of the error needs the argument's type, because the context does not know the error type yet:
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
-/// use retry_ext::{RetryEvent, RetryPolicy};
+/// use retry_ext::RetryPolicy;
 ///
 /// # let mut failures = 1;
 /// # let mut bind = || if failures > 0 { failures -= 1; Err(Error::from(ErrorKind::AddrInUse)) } else { Ok("socket") };
 /// let mut retry = RetryPolicy::new()
 ///     .start()
 ///     .retry_if(|error: &Error| error.kind() == ErrorKind::AddrInUse)
-///     .on_retry(|retry: &RetryEvent<'_, Error>| eprintln!("{retry}: {}", retry.error))
+///     .on_retry(|retry| eprintln!("{retry}: {}", retry.error))
 ///     .sleep_with(|_delay| ());
 /// let socket = loop {
 ///     if let Some(socket) = retry.step(bind())? {
@@ -296,7 +295,7 @@ impl<C, N, S, O, D, B> RetryContext<Hooks<C, N, S, O, D, B>> {
     /// ```
     pub fn budget<A>(self, budget: A) -> RetryContext<Hooks<C, N, S, O, D, Budgeted<A>>>
     where
-        A: Borrow<RetryBudget>,
+        A: AsRef<RetryBudget>,
     {
         self.with(|hooks| hooks.with_budget(budget))
     }
@@ -562,7 +561,7 @@ where
     /// ```
     pub fn wait_after<E>(&mut self, error: E) -> Result<(), RetryError<E>>
     where
-        C: ClassifyError<E> + Classify<(), E, Failure = E, Judgement = ()>,
+        C: ClassifyError<E>,
         N: Notify<E>,
         S: Sleep,
         D: ComputeDelay<E>,
@@ -598,7 +597,7 @@ where
     #[cfg(feature = "async")]
     pub async fn wait_after_async<E>(&mut self, error: E) -> Result<(), RetryError<E>>
     where
-        C: ClassifyError<E> + Classify<(), E, Failure = E, Judgement = ()>,
+        C: ClassifyError<E>,
         N: Notify<E>,
         S: AsyncSleep,
         D: ComputeDelay<E>,
@@ -646,7 +645,7 @@ where
     /// ```
     pub fn delay_after<E>(&mut self, error: &E) -> Result<Duration, StopReason>
     where
-        C: ClassifyError<E> + Classify<(), E, Failure = E, Judgement = ()>,
+        C: ClassifyError<E>,
         N: Notify<E>,
         D: ComputeDelay<E>,
     {

@@ -295,7 +295,7 @@ where
     ) -> AsyncRetry<Self, Fut, T, E, Hooks<(), (), (), (), (), Budgeted<B>>>
     where
         Self: Sized,
-        B: Borrow<RetryBudget>,
+        B: AsRef<RetryBudget>,
     {
         AsyncRetry::new(self).budget(budget)
     }
@@ -329,7 +329,7 @@ where
     fn timeout_each(
         self,
         limit: Duration,
-    ) -> AsyncRetry<Timed<Self, TokioTimer>, TimedAttempt<Fut, tokio::time::Sleep>, T, E>
+    ) -> AsyncRetry<Timed<Self, TokioTimer, E>, TimedAttempt<Fut, tokio::time::Sleep, E>, T, E>
     where
         Self: Sized,
         E: From<AttemptTimedOut>,
@@ -362,7 +362,7 @@ where
         self,
         limit: Duration,
         timer: X,
-    ) -> AsyncRetry<Timed<Self, X>, TimedAttempt<Fut, W>, T, E>
+    ) -> AsyncRetry<Timed<Self, X, E>, TimedAttempt<Fut, W, E>, T, E>
     where
         Self: Sized,
         E: From<AttemptTimedOut>,
@@ -609,7 +609,7 @@ where
     #[inline]
     pub fn budget<A>(self, budget: A) -> AsyncRetry<F, Fut, T, E, Hooks<C, N, S, O, D, Budgeted<A>>>
     where
-        A: Borrow<RetryBudget>,
+        A: AsRef<RetryBudget>,
     {
         self.with(|hooks| hooks.with_budget(budget))
     }
@@ -635,8 +635,8 @@ where
         self,
         limit: Duration,
     ) -> AsyncRetry<
-        Timed<F, TokioTimer>,
-        TimedAttempt<Fut, tokio::time::Sleep>,
+        Timed<F, TokioTimer, E>,
+        TimedAttempt<Fut, tokio::time::Sleep, E>,
         T,
         E,
         Hooks<C, N, S, O, D, B>,
@@ -665,7 +665,7 @@ where
         self,
         limit: Duration,
         timer: X,
-    ) -> AsyncRetry<Timed<F, X>, TimedAttempt<Fut, W>, T, E, Hooks<C, N, S, O, D, B>>
+    ) -> AsyncRetry<Timed<F, X, E>, TimedAttempt<Fut, W, E>, T, E, Hooks<C, N, S, O, D, B>>
     where
         E: From<AttemptTimedOut>,
         X: FnMut(Duration) -> W,

@@ -201,7 +201,7 @@ pub trait RetryIteratorExt<T, E>: Iterator<Item = Result<T, E>> {
     ) -> Retry<Items<Self>, T, E, Hooks<(), (), (), (), (), Budgeted<B>>>
     where
         Self: Sized,
-        B: Borrow<RetryBudget>,
+        B: AsRef<RetryBudget>,
     {
         Retry::new(Items(self)).budget(budget)
     }

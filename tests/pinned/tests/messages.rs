@@ -14,13 +14,14 @@ use std::{env, fs};
 
 /// Each mistake, and what a person must read to mend it. Where the bound is one of the standard
 /// library, such as `FnMut`, the words are the compiler's own.
-const MISTAKES: [(&str, &[&str]); 31] = [
+const MISTAKES: [(&str, &[&str]); 38] = [
     ("with_tokio/absurd_budget", &["must be a number from 0 to 10"]),
     (
         "with_tokio/answer_of_a_sleeper",
         &["a sleeper returns `()`, `Instant`, `ControlFlow<()>` or `SleepOutcome`"],
     ),
     ("with_tokio/arguments", &["as FnOnce<()>>::Output = Result<_, _>`"]),
+    ("with_tokio/attempts_without_argument", &["expected closure that takes 1 argument"]),
     (
         "with_tokio/backoff_for_a_policy",
         &["`Borrow<RetryPolicy>` is not implemented for `Backoff`"],
@@ -34,8 +35,17 @@ const MISTAKES: [(&str, &[&str]); 31] = [
     ),
     ("with_tokio/called_once", &["it moves the variable `body` out of its environment"]),
     (
+        "with_tokio/classify_after_on_retry",
+        &["`classify` comes before `on_retry` and `delay_with`", "call `classify` first"],
+    ),
+    ("with_tokio/classify_an_iterator", &["check the items of an iterator with `.map(..)`"]),
+    (
         "with_tokio/dropped_setter",
         &["a setter returns the changed one and leaves the old as it was"],
+    ),
+    (
+        "with_tokio/error_alone_after_classify",
+        &["takes whole outcomes", "call `step(outcome)` or `delay_after_outcome(&outcome)`"],
     ),
     ("with_tokio/error_in_a_box", &[RETRY_IF]),
     ("with_tokio/error_of_a_chain", &[UNCLASSIFIED, RETRY_IF, IMPLEMENT]),
@@ -62,7 +72,16 @@ const MISTAKES: [(&str, &[&str]); 31] = [
     ("with_tokio/owned_by_the_future", &["it moves the variable `body` out of its environment"]),
     ("with_tokio/question_mark", &["let _: Result<_, RetryError<E>> ="]),
     ("with_tokio/shrinking_factor", &["must be a finite number of at least 1"]),
+    (
+        "with_tokio/timeout_without_from",
+        &["the trait `From<AttemptTimedOut>` is not implemented for `Failed`"],
+    ),
     ("with_tokio/trait_not_in_scope", &["+ use retry_ext::RetryExt;"]),
+    (
+        "with_tokio/untyped_hook_of_a_loop",
+        &["consider giving this closure parameter an explicit type", "RetryEvent<'_, X>"],
+    ),
+    ("with_tokio/verdict_as_bool", &["expected `Verdict`, found `bool`"]),
     ("with_tokio/verb_of_ones_own", &["wrap the `Job` in a closure with no arguments"]),
     ("with_tokio/zero_attempts", &["must be at least 1: it counts every call, the first included"]),
     ("without_tokio/no_sleeper", &[FEATURE, SLEEPER]),

@@ -1,0 +1,7 @@
+//! `attempts` around a closure that takes no attempt.
+
+use retry_ext::{RetryExt, RetryPolicy, attempts};
+
+fn main() {
+    let _ = attempts(|| std::fs::read("file")).retry_with(RetryPolicy::new());
+}
