@@ -3,12 +3,12 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
-use std::future::ready;
+use std::future::{Ready, ready};
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use common::{ScriptError, ms, poll_to_end, secs};
+use common::{Counted, ScriptError, ms, poll_to_end, secs};
 use retry_ext::{
     AsyncRetryExt, IsTransient, Observation, Observer, RetryBudget, RetryError, RetryEvent,
     RetryExt, RetryPolicy, RetryStats, StopReason, Verdict,
@@ -95,6 +95,11 @@ impl<'a> World<'a> {
         self.waits.borrow_mut().push(delay);
     }
 
+    fn awaited(&self, delay: Duration) -> Ready<()> {
+        self.wait(delay);
+        ready(())
+    }
+
     fn run(self, result: Result<u16, RetryError<ScriptError>>) -> Run {
         let result = result.map_err(|stopped| {
             let reason = stopped.reason();
@@ -132,7 +137,7 @@ fn by_future(
         .classify(judge)
         .budget(budget)
         .observe(&world.diary)
-        .sleep_with(|delay| ready(world.wait(delay)))
+        .sleep_with(|delay| world.awaited(delay))
         .retry_with(policy);
     let (result, _polls) = poll_to_end(future);
     world.run(result)
@@ -174,7 +179,7 @@ fn by_awaited(
         .classify(judge)
         .budget(budget)
         .observe(&world.diary)
-        .sleep_with(|delay| ready(world.wait(delay)));
+        .sleep_with(|delay| world.awaited(delay));
     let (result, _polls) = poll_to_end(async {
         loop {
             match retry.step_async(world.call()).await {
@@ -410,16 +415,9 @@ fn a_verdict_of_an_error_has_its_hint() {
 #[test]
 fn r14_a_failed_value_is_dropped_before_the_wait_and_before_the_next_call() {
     let alive = Cell::new(0);
-    struct Held<'a>(&'a Cell<i32>);
-    impl Drop for Held<'_> {
-        fn drop(&mut self) {
-            self.0.set(self.0.get() - 1);
-        }
-    }
     let call = || {
         assert_eq!(alive.get(), 0, "in the next call");
-        alive.set(1);
-        Ok::<_, ScriptError>(Held(&alive))
+        Ok::<_, ScriptError>(Counted::new(&alive))
     };
     let last = call
         .classify(|_| Verdict::Transient)
@@ -432,7 +430,10 @@ fn r14_a_failed_value_is_dropped_before_the_wait_and_before_the_next_call() {
     let (last, _polls) = poll_to_end(
         (|| ready(call()))
             .classify(|_| Verdict::Transient)
-            .sleep_with(|_| ready(assert_eq!(alive.get(), 0, "in the wait")))
+            .sleep_with(|_| {
+                assert_eq!(alive.get(), 0, "in the wait");
+                ready(())
+            })
             .retry_with(RetryPolicy::new()),
     );
     assert!(last.is_ok());
@@ -440,7 +441,7 @@ fn r14_a_failed_value_is_dropped_before_the_wait_and_before_the_next_call() {
 
     let mut retry = RetryPolicy::new()
         .start()
-        .classify(|_: &Result<Held<'_>, ScriptError>| Verdict::Transient)
+        .classify(|_: &Result<Counted<'_>, ScriptError>| Verdict::Transient)
         .sleep_with(|_| assert_eq!(alive.get(), 0, "in the wait"));
     let last = loop {
         if let Some(last) = retry.step(call()).expect("a value") {
