@@ -49,9 +49,10 @@ use crate::nanos::nanos;
 /// of it. So at the edges of a window the minimum may be granted twice. A slice counts up to 16 million
 /// successes and no more, which a window of hours may reach.
 ///
-/// A loop tells of its success by [`RetryContext::succeeded`](crate::RetryContext::succeeded); without it
-/// nothing is deposited. Where tests pause tokio's clock, give each test a budget of its own: a clock
-/// that runs ahead takes what it touches with it.
+/// A retry loop deposits with [`RetryContext::step`](crate::RetryContext::step), or with
+/// [`succeeded`](crate::RetryContext::succeeded) if it does not use `step`. For a budget that is made at run time, use
+/// [`.budget(&budget)`](crate::RetryExt::budget). If tests pause tokio's clock, use a separate budget per test:
+/// advancing the clock in one test would expire deposits in the others.
 ///
 /// # Pause after a refusal
 ///

@@ -40,7 +40,7 @@ pub struct RetryEvent<'a, E> {
     pub delay: Duration,
     /// What was waited so far; this delay is not yet in it.
     pub waited: Duration,
-    /// The error of the attempt that just failed.
+    /// The error of the attempt that just failed; after [`classify`](crate::RetryExt::classify), its whole outcome.
     pub error: &'a E,
     /// The name of the policy, where it has one.
     pub name: Option<&'static str>,
@@ -53,16 +53,15 @@ impl<E> fmt::Display for RetryEvent<'_, E> {
     }
 }
 
-/// Hears what becomes of every operation that it observes: the ground for metrics. Attached with
-/// `.observe(&observer)` before the verb, or to the loop form.
+/// Receives a report of every retry, success and failure of the operations that it observes, for metrics. Attach it with
+/// `.observe(&observer)`.
 ///
-/// All methods do nothing unless they are written, and take `&self`, so that an observer can be a
-/// `static` that many threads share. [`RetryStats`](crate::RetryStats) is a ready one. They are called
-/// where the operation is: let them be quick.
+/// All methods do nothing unless they are implemented. They take `&self`, so an observer can be a `static` that many
+/// threads share. [`RetryStats`](crate::RetryStats) is a ready one. The methods run on the operation's thread, so
+/// they should be quick.
 ///
-/// What ends without the retry's knowledge has no end here: a future that is dropped, by a timeout
-/// around it for one, a loop that does not tell of its success, a panic. Of these only the retries are
-/// heard.
+/// Some operations end without an outcome: a dropped future, a panic, a loop that never calls `step` or `succeeded`.
+/// Observers see only their retries.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering};

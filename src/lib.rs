@@ -1,6 +1,6 @@
 //! Retries with one verb, `.retry_with(policy)`: on [closures and functions](RetryExt) that return a
 //! `Result`, on [those that return a future](#async) of one, and on [iterators](RetryIteratorExt) of
-//! `Result`s. Blocks that want `?`, `break` or `&mut` state take the [loop form](RetryContext).
+//! `Result`s. Blocks that need `?`, `break` or `&mut` state use a [retry loop](RetryContext) and its `step`.
 //!
 //! ```
 //! use retry_ext::{RetryExt, RetryPolicy};
@@ -9,6 +9,23 @@
 //! # assert!(manifest.contains("[package]"));
 //! # Ok::<(), retry_ext::RetryError<std::io::Error>>(())
 //! ```
+//!
+//! Optional settings come before `retry_with`, with the same names on every form and in any order, except that
+//! `classify` comes first:
+//!
+//! | setting | effect |
+//! |---|---|
+//! | [`.retry_if(\|error\| ..)`](RetryExt::retry_if) | classifies errors at the call, in the place of [`IsTransient`] |
+//! | [`.classify(\|outcome\| ..)`](RetryExt::classify) | judges whole outcomes, `Ok` values included, by a [`Verdict`]; on iterators, use `.map(check)` |
+//! | [`.delay_with(\|retry, error\| ..)`](RetryExt::delay_with) | computes the nominal delay in the place of the backoff |
+//! | `.timeout_each(limit)` | async only: ends an attempt after `limit`, or at the deadline if that is sooner |
+//! | [`.budget(&budget)`](RetryExt::budget) | shares a budget that is known only at run time, such as one per host |
+//! | [`.on_retry(\|retry\| ..)`](RetryExt::on_retry) | calls a hook once per retry, before the wait |
+//! | [`.observe(&observer)`](RetryExt::observe) | reports retries, successes and failures, for metrics |
+//! | [`.sleep_with(sleeper)`](RetryExt::sleep_with) | replaces the timer, and can cancel or shorten a wait |
+//!
+//! [`attempts(|attempt| ..)`](attempts) in the place of the closure passes it the number of the attempt and the time
+//! that is left until the deadline.
 //!
 //! # What a retry can make worse
 //!
@@ -34,7 +51,8 @@
 //!    are at most three calls and two waits.
 //! 2. **No idle wait.** Every wait is followed by an attempt.
 //! 3. **Permanent by default.** Only an error that is [transient](IsTransient), or for which
-//!    [`retry_if`](RetryExt::retry_if) returns `true`, is retried.
+//!    [`retry_if`](RetryExt::retry_if) returns `true`, is retried; after [`classify`](RetryExt::classify), only an
+//!    outcome with a transient [`Verdict`].
 //! 4. **The cap is hard and jitter stays below it.** No computed delay is ever above
 //!    [`max_delay`](Backoff::with_max_delay): the nominal delay is capped first, then jitter draws
 //!    downwards. At the cap the draws still differ. Arithmetic saturates; 100 ms doubled is exactly
@@ -50,7 +68,7 @@
 //!    its wait, with the exact delay; not on the last failure, not on a permanent one.
 //! 8. **Reasons have an order.** [`StopReason`] is the first that applies.
 //! 9. **A budget is fed by success, and a refusal never turns a loop into a busy loop.** Each success deposits a share
-//!    of a retry, which expires with the window, into the policy's [`RetryBudget`]. A retry withdraws 1
+//!    of a retry, which expires with the window, into the [`RetryBudget`] of the chain or the policy. A retry withdraws 1
 //!    when it is scheduled, before its wait. Iterators pause after a refused retry; your own loops pause for
 //!    [`RetryError::next_delay`]. The last real error always reaches the caller, in a [`RetryError`].
 //! 10. **Logs carry no data.** Records name the place, the numbers and the error's type, never its
@@ -124,7 +142,7 @@
 //!
 //! # Async
 //!
-//! The same verb, awaited: `AsyncRetryExt`. With the feature `tokio` it sleeps on tokio's timer:
+//! The same call, awaited: `AsyncRetryExt`. With the feature `tokio` it sleeps on tokio's timer:
 //!
 //! ```
 //! use std::time::Duration;
@@ -145,9 +163,50 @@
 //! With the feature `async` alone, `sleep_with` takes the timer of any runtime, as a function from the
 //! delay to a future: `.sleep_with(smol::Timer::after)`.
 //!
-//! A closure may borrow from the task that awaits it, also inside `tokio::spawn`. What it cannot do is
-//! lend `&mut` state to the futures that it makes: that is for the loop form and its
-//! `wait_after_async`.
+//! A closure may borrow from the task that awaits it, also inside `tokio::spawn`. It cannot lend `&mut` state to its
+//! futures. Use a [retry loop](RetryContext) and its `step_async` for that:
+//!
+//! ```
+//! # use std::io::{Error, ErrorKind};
+//! use retry_ext::{RetryError, RetryPolicy};
+//!
+//! # struct Connection(u32);
+//! # impl Connection {
+//! #     async fn send(&mut self, line: &str) -> Result<usize, Error> {
+//! #         self.0 += 1;
+//! #         if self.0 < 3 { Err(ErrorKind::ConnectionReset.into()) } else { Ok(line.len()) }
+//! #     }
+//! # }
+//! async fn deliver(connection: &mut Connection, line: &str) -> Result<usize, RetryError<Error>> {
+//!     let mut retry = RetryPolicy::new().start();
+//!     loop {
+//!         if let Some(length) = retry.step_async(connection.send(line).await).await? {
+//!             return Ok(length);
+//!         }
+//!     }
+//! }
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! # assert_eq!(deliver(&mut Connection(0), "hello").await.unwrap(), 5);
+//! # }
+//! ```
+//!
+//! `timeout_each` gives each attempt a time limit, and the deadline then holds even if an attempt hangs. This pool
+//! connects within 30 s or gives up:
+//!
+//! ```
+//! use std::time::Duration;
+//! use retry_ext::{AsyncRetryExt, RetryPolicy};
+//!
+//! const CONNECT: RetryPolicy = RetryPolicy::within(Duration::from_secs(30));
+//!
+//! # async fn connect() -> Result<&'static str, std::io::Error> { Ok("connection") }
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), retry_ext::RetryError<std::io::Error>> {
+//! let connection = connect.timeout_each(Duration::from_secs(5)).retry_with(&CONNECT).await?;
+//! # assert_eq!(connection, "connection");
+//! # Ok(()) }
+//! ```
 //!
 //! # Why budgets
 //!
@@ -212,7 +271,7 @@
 //!
 //! # Recipes
 //!
-//! ## Somebody else's error type
+//! ## Third-party error types
 //!
 //! ```
 //! use std::io::ErrorKind;
@@ -229,7 +288,7 @@
 //! `retry_if` replaces what the error says of itself, its hint too. To narrow it down and keep the
 //! hint, wrap the error in a type of your own that implements [`IsTransient`].
 //!
-//! ## Hear of each retry
+//! ## Get notified of each retry
 //!
 //! ```
 //! # use std::io::{Error, ErrorKind};
@@ -285,9 +344,8 @@
 //!
 //! ## Metrics
 //!
-//! [`.observe(&observer)`](RetryExt::observe) before the verb hears of each retry, success and giving
-//! up. [`RetryStats`] counts them; anything else is an [`Observer`] of your own, here for the `metrics`
-//! crate:
+//! [`.observe(&observer)`](RetryExt::observe) reports every retry, success and failure to an [`Observer`].
+//! [`RetryStats`] counts them. Implement the trait for anything else, here for the `metrics` crate:
 //!
 //! ```
 //! use std::time::Duration;
@@ -345,57 +403,71 @@
 //!
 //! ## The number of the attempt inside the closure
 //!
-//! The closure is `FnMut`: it can count.
-//!
 //! ```
 //! use std::io::{Error, ErrorKind};
-//! use retry_ext::{RetryExt, RetryPolicy};
+//! use retry_ext::{RetryExt, RetryPolicy, attempts};
 //!
 //! let mirrors = ["first.example", "second.example", "third.example"];
 //! # let fetch = |mirror: &str| if mirror.starts_with("third") { Ok("page") } else { Err(Error::from(ErrorKind::TimedOut)) };
-//! let mut attempt = 0;
-//! let page = (|| {
-//!     attempt += 1;
-//!     fetch(mirrors[(attempt - 1) % mirrors.len()])
-//! })
+//! let page = attempts(|attempt| fetch(mirrors[(attempt.number() - 1) as usize % mirrors.len()]))
 //! # .sleep_with(|_| ())
-//! .retry_with(RetryPolicy::new())?;
-//! assert_eq!((page, attempt), ("page", 3));
+//!     .retry_with(RetryPolicy::new())?;
+//! assert_eq!(page, "page");
 //! # Ok::<(), retry_ext::RetryError<Error>>(())
 //! ```
 //!
-//! ## Poll until something is ready
+//! ## A client whose answers are values
 //!
-//! "Not yet" is a transient error. A constant backoff polls, a deadline ends it, and the log has no
-//! use for it:
+//! `classify` judges `Ok` values too. If the retry gives up, the caller gets the last response and not an error:
 //!
 //! ```
+//! use std::io::Error;
 //! use std::time::Duration;
-//! use retry_ext::{Backoff, IsTransient, RetryExt, RetryPolicy};
+//! use retry_ext::{RetryExt, RetryPolicy, Verdict};
 //!
-//! #[derive(Debug)]
-//! enum JobError { NotYet, Failed }
+//! # struct Response { status: u16, retry_after: Option<Duration> }
+//! # let mut statuses = [429, 503, 404].into_iter();
+//! # let mut get = || Ok(Response { status: statuses.next().unwrap_or(200), retry_after: None });
+//! let response = (|| get())
+//!     .classify(|outcome: &Result<Response, Error>| match outcome {
+//!         Ok(Response { status: 429 | 503, retry_after: Some(hint) }) => Verdict::TransientAfter(*hint),
+//!         Ok(Response { status: 429 | 503, .. }) => Verdict::Transient,
+//!         Ok(_) => Verdict::Success,
+//!         Err(error) => Verdict::of(error),
+//!     })
+//! #   .sleep_with(|_| ())
+//!     .retry_with(RetryPolicy::new())?;
+//! assert_eq!(response.status, 404);
+//! # Ok::<(), retry_ext::RetryError<Error>>(())
+//! ```
 //!
-//! impl IsTransient for JobError {
-//!     fn is_transient(&self) -> bool { matches!(self, Self::NotYet) }
-//! }
+//! //! ## Poll until something is ready
+//!
+//! "Not yet" is a transient outcome. A constant backoff polls, a deadline ends it, and the log has no use for it:
+//!
+//! ```
+//! use std::io::Error;
+//! use std::time::Duration;
+//! use retry_ext::{Backoff, RetryExt, RetryPolicy, Verdict};
 //!
 //! const POLL: RetryPolicy = RetryPolicy::within(Duration::from_secs(30))
 //!     .with_backoff(Backoff::constant(Duration::from_millis(1)))
 //!     .with_logging(false);
 //!
 //! # let mut states = ["running", "running", "done"].into_iter();
-//! # let mut state = || states.next().unwrap_or("lost");
-//! let result = (|| match state() {
-//!     "done" => Ok(42),
-//!     "running" => Err(JobError::NotYet),
-//!     _ => Err(JobError::Failed),
-//! })
-//! .retry_with(POLL);
-//! assert_eq!(result.unwrap(), 42);
+//! # let mut state = || Ok(states.next().unwrap_or("lost"));
+//! let state = (|| state())
+//!     .classify(|state: &Result<&str, Error>| match state {
+//!         Ok("running") => Verdict::Transient,
+//!         Ok(_) => Verdict::Success,
+//!         Err(error) => Verdict::of(error),
+//!     })
+//!     .retry_with(POLL)?;
+//! assert_eq!(state, "done");
+//! # Ok::<(), retry_ext::RetryError<Error>>(())
 //! ```
 //!
-//! ## Around a circuit breaker
+//! //! ## Around a circuit breaker
 //!
 //! The breaker goes inside, so that it counts every attempt, and its "open" is permanent: once the
 //! circuit is open, no retry waits. Here with the `recloser` crate:
@@ -474,8 +546,9 @@
 //!
 //! The place is the policy's [name](RetryPolicy::with_name), or the line that called `retry_with`.
 //! The same is there as key-values: `operation`, `attempt`, `max_attempts`, and `delay`, or `waited`
-//! and `reason` (times in seconds), and `error_type`. The error's own text is not: a URL with a token in it must not get
-//! into a log because a library retried. Whoever wants it writes it in `on_retry`.
+//! and `reason` (times in seconds), and `error_type`. After [`classify`](RetryExt::classify), `error_type` is the type of
+//! the value if the outcome is `Ok`. The error's own text is left out, so a token in a URL cannot leak into your logs.
+//! If the error text is safe to log, log it from `on_retry`.
 //!
 //! # Features
 //!
@@ -483,11 +556,11 @@
 //!
 //! | feature | adds | depends on |
 //! |---|---|---|
-//! | `async` | `AsyncRetryExt`, on any runtime through `sleep_with` | `pin-project-lite` |
+//! | `async` | `AsyncRetryExt` and `RetryContext::step_async`, on any runtime through `sleep_with` and `timeout_each_with` | `pin-project-lite` |
 //! | `config` | `RetryConfig`, from files and the environment | `serde`, `humantime` |
 //! | `http` | `StatusError`, `CheckStatus`, `HttpError`: statuses and hints of responses | `http` |
 //! | `reqwest013` | `http`, and `IsTransient` for `reqwest::Error` | `reqwest` 0.13, `hyper` (except in browsers) |
-//! | `tokio` | the default sleeper of `AsyncRetryExt`, `RetryContext::wait_after_async` | `tokio` (its timer) |
+//! | `tokio` | the default sleeper of `AsyncRetryExt` and `RetryContext::step_async`, `timeout_each` | `tokio` (its timer) |
 //! | `ureq3` | `http`, and `IsTransient` for `ureq::Error` | `ureq` 3 |
 //!
 //! # Mistakes
@@ -680,10 +753,11 @@ pub use transient::{IsTransient, Verdict};
 /// | `T`, `E` | the value and the error of the operation |
 /// | `P` | the policy: [`RetryPolicy`], a reference to one, or an `Arc` |
 /// | `H` | the [`Hooks`](chain::Hooks): all optional settings of a chain |
-/// | `C`, `N`, `S`, `O` | the parts of the hooks: classifier, hook, sleeper, observer |
-/// | `Q` | the predicate of `retry_if` |
-/// | `W` | the value, or the future, that a sleeper returns |
-/// | `M`, `R`, `B` | the new hook, sleeper or observer that replaces `N`, `S` or `O` |
+/// | `C`, `N`, `S`, `O`, `D`, `B` | the parts of the hooks: classifier, hook, sleeper, observer, computed delays, budget |
+/// | `Q`, `J` | the predicate of `retry_if`, the judge of `classify` |
+/// | `W` | the value, or the future, that a sleeper or a timer returns |
+/// | `X` | the timer of `timeout_each_with`; in events and hooks, the failure: an error, or a whole outcome |
+/// | `M`, `R`, `V`, `L`, `A` | the new part that replaces `N`, `S`, `O`, `D` or `B` |
 pub mod chain {
     pub use crate::drivers::closure::Retry;
     #[cfg(feature = "async")]
