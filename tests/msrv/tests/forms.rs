@@ -9,8 +9,8 @@ use std::time::Duration;
 use log::{Level, LevelFilter, Log, Metadata, Record, kv};
 use retry_ext::{
     AsyncRetryExt, Backoff, CheckStatus, HttpError, IsTransient, Jitter, Observation, Observer,
-    RetryBudget, RetryConfig, RetryError, RetryExt, RetryIteratorExt, RetryPolicy, RetryStats,
-    StopReason,
+    RetryBudget, RetryConfig, RetryError, RetryEvent, RetryExt, RetryIteratorExt, RetryPolicy,
+    RetryStats, StopReason, Verdict, attempts,
 };
 use serde::Deserialize;
 use serde::de::value::{Error as ValueError, MapDeserializer};
@@ -122,6 +122,81 @@ fn an_async_loop_waits_by_itself() {
         }
     });
     assert_eq!((error.attempts(), error.reason()), (3, StopReason::AttemptsExhausted));
+}
+
+#[test]
+fn a_loop_steps_with_hooks_and_computed_delays() {
+    let mut hooked = Vec::new();
+    let mut operation = failing(2);
+    let mut retry = POLICY
+        .start()
+        .on_retry(|retry: &RetryEvent<'_, Error>| hooked.push(retry.delay))
+        .delay_with(|retry, _: &Error| MILLISECOND * retry);
+    let value = loop {
+        if let Some(value) = retry.step(operation()).expect("two retries are allowed") {
+            break value;
+        }
+    };
+    assert_eq!(value, 3);
+    assert_eq!(hooked, [MILLISECOND, 2 * MILLISECOND]);
+}
+
+#[test]
+fn an_async_loop_steps() {
+    let mut operation = failing(2);
+    let value = block_on(async {
+        let mut retry = POLICY.start();
+        loop {
+            match retry.step_async(operation()).await {
+                Ok(None) => {}
+                Ok(Some(value)) => break value,
+                Err(stopped) => panic!("{stopped}"),
+            }
+        }
+    });
+    assert_eq!(value, 3);
+}
+
+#[test]
+fn outcomes_are_judged_and_the_last_value_is_returned() {
+    let judge = |outcome: &Result<u32, Error>| match outcome {
+        Ok(1 | 2) => Verdict::Transient,
+        Ok(_) => Verdict::Success,
+        Err(error) => Verdict::of(error),
+    };
+    let mut calls = 0;
+    let mut count = || {
+        calls += 1;
+        Ok(calls)
+    };
+    assert_eq!((&mut count).classify(judge).retry_with(POLICY).ok(), Some(3));
+    let twice = POLICY.with_max_attempts(2);
+    let last = block_on((|| ready(Ok(2))).classify(judge).retry_with(twice));
+    assert_eq!(last.ok(), Some(2));
+}
+
+#[test]
+fn attempts_have_a_number_a_deadline_and_a_time_limit() {
+    let number = attempts(|attempt| match attempt.number() {
+        3 => Ok(attempt.remaining().is_some()),
+        _ => Err(Error::from(ErrorKind::TimedOut)),
+    });
+    let policy =
+        RetryPolicy::within(Duration::from_secs(60)).with_backoff(Backoff::constant(MILLISECOND));
+    assert_eq!(number.retry_with(policy).ok(), Some(true));
+
+    let error = block_on(async {
+        let hangs = async || std::future::pending::<Result<(), Error>>().await;
+        hangs.timeout_each(MILLISECOND).retry_with(POLICY).await.expect_err("it hangs")
+    });
+    assert_eq!((error.attempts(), error.error().kind()), (3, ErrorKind::TimedOut));
+}
+
+#[test]
+fn a_budget_of_the_chain_is_shared() {
+    let budget = std::sync::Arc::new(RetryBudget::new().with_min_retries(1));
+    let error = failing(9).budget(&budget).retry_with(POLICY).expect_err("one retry is allowed");
+    assert_eq!((error.attempts(), error.reason()), (2, StopReason::BudgetExhausted));
 }
 
 #[test]
