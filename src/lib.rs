@@ -559,6 +559,7 @@
 //! | `async` | `AsyncRetryExt` and `RetryContext::step_async`, on any runtime through `sleep_with` and `timeout_each_with` | `pin-project-lite` |
 //! | `config` | `RetryConfig`, from files and the environment | `serde`, `humantime` |
 //! | `http` | `StatusError`, `CheckStatus`, `HttpError`: statuses and hints of responses | `http` |
+//! | `macros` | `#[derive(IsTransient)]` | `retry-ext-macros` (`syn`, `quote`, `proc-macro2`) |
 //! | `reqwest013` | `http`, and `IsTransient` for `reqwest::Error` | `reqwest` 0.13, `hyper` (except in browsers) |
 //! | `tokio` | the default sleeper of `AsyncRetryExt` and `RetryContext::step_async`, `timeout_each` | `tokio` (its timer) |
 //! | `ureq3` | `http`, and `IsTransient` for `ureq::Error` | `ureq` 3 |
@@ -704,6 +705,8 @@ mod drivers {
 }
 mod error;
 mod event;
+#[cfg(feature = "macros")]
+mod expansion;
 mod hooks;
 #[cfg(feature = "http")]
 mod http;
@@ -737,6 +740,9 @@ pub use http::{CheckStatus, HttpError, StatusError};
 pub use jitter::Jitter;
 pub use operation::{Attempt, attempts};
 pub use policy::RetryPolicy;
+#[cfg(feature = "macros")]
+#[doc(inline)]
+pub use retry_ext_macros::IsTransient;
 pub use sleep::SleepOutcome;
 pub use stats::{RetrySnapshot, RetryStats};
 #[cfg(feature = "async")]
@@ -775,6 +781,13 @@ pub mod chain {
     pub use crate::sleep::{Sleep, Wake};
     #[cfg(feature = "async")]
     pub use crate::timeout::{Timed, TimedAttempt};
+}
+
+/// Items that the expansions of macros name.
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::expansion::{Condition, Hint};
 }
 
 /// The extension traits without their names, for a scope in which another crate's `RetryExt` lives

@@ -14,7 +14,7 @@ use std::{env, fs};
 
 /// Each mistake, and what a person must read to mend it. Where the bound is one of the standard
 /// library, such as `FnMut`, the words are the compiler's own.
-const MISTAKES: [(&str, &[&str]); 38] = [
+const MISTAKES: [(&str, &[&str]); 42] = [
     ("with_tokio/absurd_budget", &["must be a number from 0 to 10"]),
     (
         "with_tokio/answer_of_a_sleeper",
@@ -39,6 +39,63 @@ const MISTAKES: [(&str, &[&str]); 38] = [
         &["`classify` comes before `on_retry` and `delay_with`", "call `classify` first"],
     ),
     ("with_tokio/classify_an_iterator", &["check the items of an iterator with `.map(..)`"]),
+    (
+        "with_tokio/derive_fields",
+        &[
+            "write `forward = field`; the fields are `_0`, `_1`",
+            "write `forward = field`; there are no fields",
+            "write `after = Duration::from_secs(1)`; the fields are `first`, `second`",
+            "write `after = Duration::from_secs(1)`; there are no fields",
+            "no field `cause`: the only field is `source`",
+            "no field `2`: the fields are `_0`, `_1`",
+            "no field `_0`: there are no fields",
+        ],
+    ),
+    (
+        "with_tokio/derive_options",
+        &[
+            "`#[transient(..)]` takes `forward`, `after` and `if`, and `crate` on the type",
+            "`after` is given twice: keep one of them",
+            "or write the whole condition into `if`",
+            "or write `if = field.is_transient()` in place of `forward`",
+            "`crate` belongs on the type: write `#[transient(crate = path)]` above it",
+            "write `forward = ..`, or separate the options",
+            "expected an option before this comma",
+            "expected the name of an option",
+            "`#[transient()]` is empty: write `#[transient]`, or add `forward`",
+            "options of `transient` stand in parentheses: write `#[transient(..)]`",
+            "`#[permanent]` takes no value: write `#[permanent]`",
+            "`if` needs a value: write `if = matches!(code, 502 | 503)`",
+            "`after =` has no value: write an expression behind it",
+            "`forward` needs a value: write `forward = field`",
+            "write `after = Duration::from_secs(1)`, without quotes",
+            "write `if = matches!(code, 502 | 503)`, without quotes",
+            "write `forward = field`, without quotes",
+            "write `forward = field`, or `if = ..` for an expression",
+        ],
+    ),
+    (
+        "with_tokio/derive_places",
+        &[
+            "cannot be derived for a union: implement the trait by hand",
+            "`Silent` does not declare whether it is transient: add `#[transient]`, `#[permanent]`",
+            "`OnlyAPath` does not declare whether it is transient",
+            "both `#[transient]` and `#[permanent]` are given: keep one of them",
+            "`#[transient]` is given twice: keep one, with all options in it",
+            "`forward` belongs on a variant: on an enum, `#[transient]` only sets the default",
+            "name it there, as in `#[transient(forward = field)]`",
+            "write `crate = ::my_crate::retry_ext`, without quotes",
+        ],
+    ),
+    (
+        "with_tokio/derive_types",
+        &[
+            "expected `Duration` or `Option<Duration>`",
+            "expected `bool`",
+            "fields are bound by reference: write `if = *code == 503`",
+            UNCLASSIFIED,
+        ],
+    ),
     (
         "with_tokio/dropped_setter",
         &["a setter returns the changed one and leaves the old as it was"],
