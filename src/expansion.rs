@@ -1,6 +1,10 @@
 //! Items that the expansions of macros use. They are public and hidden, and may change in any release.
 
+use std::borrow::Borrow;
 use std::time::Duration;
+
+use crate::error::RetryError;
+use crate::policy::RetryPolicy;
 
 /// A hint, as `#[transient(after = ..)]` takes it.
 #[diagnostic::on_unimplemented(
@@ -65,4 +69,63 @@ impl Condition for &bool {
     fn holds(self) -> bool {
         *self
     }
+}
+
+/// The return types of functions with `#[retry_with(POLICY)]`.
+#[diagnostic::on_unimplemented(
+    message = "a function with `#[retry_with(POLICY)]` cannot return `{Self}`",
+    label = "expected `Result<T, RetryError<E>>`",
+    note = "return `Result<T, RetryError<E>>`, and write the body for `Result<T, E>`",
+    note = "if a trait fixes the return type `Result<T, E>`, write `#[retry_with(POLICY, plain)]`; it returns the last error itself"
+)]
+pub trait Retried {
+    /// The type of the body.
+    type Attempt;
+    /// The error of the body.
+    type Error;
+}
+
+impl<T, E> Retried for Result<T, RetryError<E>> {
+    type Attempt = Result<T, E>;
+    type Error = E;
+}
+
+/// The return types of functions with `#[retry_with(POLICY, plain)]`.
+#[diagnostic::on_unimplemented(
+    message = "a function with `#[retry_with(POLICY, plain)]` cannot return `{Self}`",
+    label = "expected `Result<T, E>`",
+    note = "return `Result<T, E>`, the type of the body"
+)]
+pub trait Plain {
+    /// The type of the body.
+    type Attempt;
+    /// The error of the body.
+    type Error;
+}
+
+impl<T, E> Plain for Result<T, E> {
+    type Attempt = Self;
+    type Error = E;
+}
+
+/// Takes a policy by reference, whether the attribute names a policy, a reference or an `Arc`.
+#[inline]
+pub fn policy<P: Borrow<RetryPolicy>>(policy: &P) -> &RetryPolicy {
+    policy.borrow()
+}
+
+/// Calls a body. The parameter's bound makes the closure an [`FnOnce`], which may return its captures.
+#[inline]
+pub fn attempt<T>(body: impl FnOnce() -> T) -> T {
+    body()
+}
+
+/// Gives the type of an async body to the compiler, in front of code that is never run.
+///
+/// # Panics
+///
+/// Always.
+#[must_use]
+pub fn never<T>() -> T {
+    unreachable!("the expansion of `retry_with` does not call this function")
 }

@@ -559,7 +559,7 @@
 //! | `async` | `AsyncRetryExt` and `RetryContext::step_async`, on any runtime through `sleep_with` and `timeout_each_with` | `pin-project-lite` |
 //! | `config` | `RetryConfig`, from files and the environment | `serde`, `humantime` |
 //! | `http` | `StatusError`, `CheckStatus`, `HttpError`: statuses and hints of responses | `http` |
-//! | `macros` | `#[derive(IsTransient)]` | `retry-ext-macros` (`syn`, `quote`, `proc-macro2`) |
+//! | `macros` | `#[derive(IsTransient)]`, `#[retry_with(POLICY)]` | `retry-ext-macros` (`syn`, `quote`, `proc-macro2`) |
 //! | `reqwest013` | `http`, and `IsTransient` for `reqwest::Error` | `reqwest` 0.13, `hyper` (except in browsers) |
 //! | `tokio` | the default sleeper of `AsyncRetryExt` and `RetryContext::step_async`, `timeout_each` | `tokio` (its timer) |
 //! | `ureq3` | `http`, and `IsTransient` for `ureq::Error` | `ureq` 3 |
@@ -742,7 +742,7 @@ pub use operation::{Attempt, attempts};
 pub use policy::RetryPolicy;
 #[cfg(feature = "macros")]
 #[doc(inline)]
-pub use retry_ext_macros::IsTransient;
+pub use retry_ext_macros::{IsTransient, retry_with};
 pub use sleep::SleepOutcome;
 pub use stats::{RetrySnapshot, RetryStats};
 #[cfg(feature = "async")]
@@ -787,7 +787,7 @@ pub mod chain {
 #[cfg(feature = "macros")]
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::expansion::{Condition, Hint};
+    pub use crate::expansion::{Condition, Hint, Plain, Retried, attempt, never, policy};
 }
 
 /// The extension traits without their names, for a scope in which another crate's `RetryExt` lives

@@ -5,6 +5,7 @@
 #![doc(test(attr(deny(warnings))))]
 
 mod derive;
+mod function;
 mod options;
 
 use proc_macro::TokenStream;
@@ -139,4 +140,139 @@ use syn::{DeriveInput, Error};
 pub fn is_transient(input: TokenStream) -> TokenStream {
     let expanded = syn::parse::<DeriveInput>(input).and_then(|input| derive::expand(&input));
     expanded.unwrap_or_else(Error::into_compile_error).into()
+}
+
+/// Retries a whole function or method, blocking or async. The first argument is the policy.
+///
+/// The function is declared with `Result<T, RetryError<E>>`, and its body is written for `Result<T, E>`. Each attempt runs
+/// the body; `return` and `?` end the attempt.
+///
+/// ```
+/// use std::fs::File;
+/// use std::io::{Error, Read};
+/// use std::time::Duration;
+/// use retry_ext::{RetryError, RetryPolicy, retry_with};
+///
+/// const POLICY: RetryPolicy =
+///     RetryPolicy::new().with_max_attempts(4).with_initial_delay(Duration::from_millis(2));
+///
+/// #[retry_with(POLICY)]
+/// fn first_line(path: &str) -> Result<String, RetryError<Error>> {
+///     let mut text = String::new();
+///     File::open(path)?.read_to_string(&mut text)?;
+///     if text.is_empty() {
+///         return Ok("empty".into());
+///     }
+///     Ok(text.lines().next().unwrap_or_default().into())
+/// }
+///
+/// assert_eq!(first_line("Cargo.toml").unwrap(), "[package]");
+/// let error = first_line("no/such/file").unwrap_err();
+/// assert_eq!(error.to_string(), "gave up after 1 attempt: permanent error");
+/// ```
+///
+/// An async function is retried in the same way. Its waits use tokio's timer, so it needs the feature `tokio`. The
+/// policy is any expression of a `RetryPolicy`, a reference or an `Arc`; it may use `self` and the arguments:
+///
+/// ```
+/// use std::io::{Error, ErrorKind};
+/// use retry_ext::{RetryError, RetryPolicy, retry_with};
+///
+/// struct Client {
+///     policy: RetryPolicy,
+///     failures: u32,
+/// }
+///
+/// impl Client {
+///     #[retry_with(self.policy)]
+///     async fn send(&mut self, line: &str) -> Result<usize, RetryError<Error>> {
+///         if self.failures > 0 {
+///             self.failures -= 1;
+///             return Err(ErrorKind::ConnectionReset.into());
+///         }
+///         Ok(line.len())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let mut client = Client { policy: RetryPolicy::new(), failures: 2 };
+/// assert_eq!(client.send("hello").await.unwrap(), 5);
+/// # }
+/// ```
+///
+/// The macro writes the loop of `RetryContext`. The same rules hold as for `.retry_with(policy)`, and log records
+/// name the line of the attribute.
+///
+/// # Options
+///
+/// Options follow the policy, in any order:
+///
+/// | option | meaning |
+/// |---|---|
+/// | `clone(a, b)` | each attempt works on a clone of these arguments |
+/// | `plain` | returns the last error itself: for a function whose return type `Result<T, E>` is fixed |
+/// | `crate = path` | names another path to `retry_ext`, for macros and re-exports |
+///
+/// Attempts share the arguments, as the iterations of a loop do. If the body uses up an argument, the compiler reports
+/// a use of a moved value: borrow the argument, or clone it for each attempt.
+///
+/// ```
+/// # use std::io::Error;
+/// use retry_ext::{RetryError, RetryPolicy, retry_with};
+///
+/// # fn send(request: Vec<u8>) -> Result<usize, Error> { Ok(request.len()) }
+/// #[retry_with(RetryPolicy::new(), clone(body))]
+/// fn post(path: &str, mut body: Vec<u8>) -> Result<usize, RetryError<Error>> {
+///     body.extend_from_slice(path.as_bytes());
+///     send(body)
+/// }
+/// assert_eq!(post("/", vec![1, 2]).unwrap(), 3);
+/// ```
+///
+/// `plain` serves where a trait fixes the return type. A plain error is as transient as it was, so a retry further
+/// out tries it again.
+///
+/// ```
+/// use std::io::{Result, Write};
+/// use retry_ext::{RetryPolicy, retry_with};
+///
+/// struct Retried<W>(W);
+///
+/// impl<W: Write> Write for Retried<W> {
+///     #[retry_with(RetryPolicy::new(), plain)]
+///     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+///         self.0.write(bytes)
+///     }
+///
+///     fn flush(&mut self) -> Result<()> {
+///         self.0.flush()
+///     }
+/// }
+/// assert_eq!(Retried(Vec::new()).write(b"abc").unwrap(), 3);
+/// ```
+///
+/// # Limits
+///
+/// * A value that borrows from `&mut` data cannot be returned. The loop would lend the data again while the value lives.
+/// * Each attempt of an async function borrows the arguments. Its future is `Send` if references to them are, so an
+///   argument needs `Sync`; one in `clone(..)` needs `Send` alone.
+/// * With `async_trait`, put the attribute on an inherent method that the trait's method calls.
+///
+/// # Refusals
+///
+/// The macro refuses a `const fn`, a function without a body or a return type, `impl` in the return type, and an async
+/// function without the feature `tokio`. The compiler refuses a return type other than `Result<T, RetryError<E>>`, or,
+/// with `plain`, `Result<T, E>`:
+///
+/// ```compile_fail
+/// # use retry_ext::{RetryPolicy, retry_with};
+/// #[retry_with(RetryPolicy::new())]
+/// fn read() -> std::io::Result<Vec<u8>> { // `Result<Vec<u8>, RetryError<Error>>`, or `plain`
+///     std::fs::read("Cargo.toml")
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn retry_with(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    function::expand(arguments.into(), &item.into()).into()
 }

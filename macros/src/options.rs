@@ -3,7 +3,7 @@
 //! Without its feature `full`, syn parses no closures, blocks or `match`. Expressions therefore stay tokens; the
 //! compiler parses them where they are used.
 
-use proc_macro2::{Delimiter, Ident, Spacing, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, Spacing, Span, TokenStream, TokenTree};
 use syn::{Error, Result};
 
 /// One option.
@@ -18,7 +18,7 @@ pub(crate) enum Value {
     /// `name = expression`; the expression has at least one token.
     Expression(TokenStream),
     /// `name(list)`
-    List,
+    List(Group),
 }
 
 impl Opt {
@@ -45,13 +45,24 @@ impl Opt {
                 Value::Expression(expression)
             }
             Some(TokenTree::Group(list)) if list.delimiter() == Delimiter::Parenthesis => {
-                Value::List
+                Value::List(list)
             }
             Some(other) => return Err(missing_comma(&name, &other)),
         };
         match tokens.next() {
             Some(other) => Err(missing_comma(&name, &other)),
             None => Ok(Self { name, value }),
+        }
+    }
+
+    /// Refuses a value.
+    pub(crate) fn no_value(&self) -> Result<()> {
+        let Self { name, value } = self;
+        match value {
+            Value::None => Ok(()),
+            Value::Expression(_) | Value::List(_) => {
+                Err(Error::new(name.span(), format!("`{name}` takes no value: write `{name}`")))
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use std::{env, fs};
 
 /// Each mistake, and what a person must read to mend it. Where the bound is one of the standard
 /// library, such as `FnMut`, the words are the compiler's own.
-const MISTAKES: [(&str, &[&str]); 42] = [
+const MISTAKES: [(&str, &[&str]); 47] = [
     ("with_tokio/absurd_budget", &["must be a number from 0 to 10"]),
     (
         "with_tokio/answer_of_a_sleeper",
@@ -22,6 +22,57 @@ const MISTAKES: [(&str, &[&str]); 42] = [
     ),
     ("with_tokio/arguments", &["as FnOnce<()>>::Output = Result<_, _>`"]),
     ("with_tokio/attempts_without_argument", &["expected closure that takes 1 argument"]),
+    (
+        "with_tokio/attribute_arguments",
+        &[
+            "use of moved value: `body`",
+            "send(body.clone())",
+            "two closures require unique access to `*lines`",
+        ],
+    ),
+    (
+        "with_tokio/attribute_places",
+        &[
+            "a `const fn` cannot wait between attempts: remove `const`",
+            "`nothing` returns nothing to retry: return `Result<T, RetryError<E>>`",
+            "`nothing_async` returns nothing to retry",
+            "name the type, or write an `async fn` in place of `impl Future`",
+            "`load` has no body to retry: put the attribute on the implementation",
+            "expected a function: `#[retry_with(POLICY)]` retries functions and methods",
+        ],
+    ),
+    (
+        "with_tokio/attribute_results",
+        &[
+            "cannot return `Result<u8, std::io::Error>`",
+            "cannot return `Option<u8>`",
+            "return `Result<T, RetryError<E>>`, and write the body for `Result<T, E>`",
+            "write `#[retry_with(POLICY, plain)]`",
+            "`plain` returns the last error itself: return `Result<T, E>`, or remove `plain`",
+            UNCLASSIFIED,
+            "`Borrow<RetryPolicy>` is not implemented for `Backoff`",
+        ],
+    ),
+    (
+        "with_tokio/attribute_settings",
+        &[
+            "no policy is given: write `#[retry_with(POLICY)]`",
+            "the policy comes first, without a name: write `#[retry_with(POLICY, ..)]`",
+            "a literal is no policy: write `#[retry_with(POLICY)]`",
+            "unknown option `plane`: `#[retry_with(POLICY, ..)]` takes `clone(..)`",
+            "`plain` is given twice: keep one of them",
+            "`plain` takes no value: write `plain`",
+            "expected `=` or a comma behind `plain`",
+            "`clone` takes a list: write `clone(argument)`",
+            "`clone()` is empty: write `clone(argument)`",
+            "take `&self` and clone it in the function",
+            "`clone(..)` takes the names of arguments",
+            "`body` is given twice: keep one of them",
+            "expected the name of an argument: write `clone(argument)`",
+            "write `crate = ::my_crate::retry_ext`, without quotes",
+            "use `.on_retry(..)` before `.retry_with(policy)`",
+        ],
+    ),
     (
         "with_tokio/backoff_for_a_policy",
         &["`Borrow<RetryPolicy>` is not implemented for `Backoff`"],
@@ -141,6 +192,7 @@ const MISTAKES: [(&str, &[&str]); 42] = [
     ("with_tokio/verdict_as_bool", &["expected `Verdict`, found `bool`"]),
     ("with_tokio/verb_of_ones_own", &["wrap the `Job` in a closure with no arguments"]),
     ("with_tokio/zero_attempts", &["must be at least 1: it counts every call, the first included"]),
+    ("without_tokio/attribute_async", &[FEATURE, "with `.sleep_with(..)`"]),
     ("without_tokio/no_sleeper", &[FEATURE, SLEEPER]),
     ("without_tokio/no_sleeper_in_a_chain", &[FEATURE, SLEEPER]),
 ];
