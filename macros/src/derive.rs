@@ -15,8 +15,8 @@ const OPTIONS: &str = "`forward`, `after` and `if`";
 const AFTER: &str = "Duration::from_secs(1)";
 const CONDITION: &str = "matches!(code, 502 | 503)";
 
-pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
-    let Outcomes { root, arms } = Outcomes::of(input)?;
+pub(crate) fn expand(mut input: DeriveInput) -> Result<TokenStream> {
+    let Outcomes { root, arms } = Outcomes::of(&input)?;
     let transient = method(&arms, |arm| &arm.transient, &quote!(false));
     let hint = arms.iter().any(|arm| arm.hint.is_some());
     let retry_after = hint.then(|| {
@@ -29,15 +29,14 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         }
     });
 
-    let mut generics = input.generics.clone();
     let bounds: Vec<_> = arms.iter().filter_map(|arm| arm.bound.as_ref()).collect();
     if !bounds.is_empty() {
-        let clause = generics.make_where_clause();
+        let clause = input.generics.make_where_clause();
         for bound in bounds {
             clause.predicates.push(syn::parse2(quote!(#bound: #root::IsTransient))?);
         }
     }
-    let (impl_generics, type_generics, clause) = generics.split_for_impl();
+    let (impl_generics, type_generics, clause) = input.generics.split_for_impl();
     let name = &input.ident;
     Ok(quote! {
         #[automatically_derived]
@@ -89,7 +88,7 @@ struct Arm {
     transient: Option<Answer>,
     hint: Option<Answer>,
     /// The type of a forwarded field, if the type's parameters decide whether it is `IsTransient`.
-    bound: Option<Type>,
+    bound: Option<TokenStream>,
 }
 
 /// An expression, and the fields that it uses.
@@ -415,7 +414,7 @@ impl Arm {
             });
             arm.hint =
                 Some(Answer { value: quote!(#root::IsTransient::retry_after(#inner)), bindings });
-            arm.bound = needs_bound(&field.ty, input).then(|| field.ty.clone());
+            arm.bound = needs_bound(&field.ty, input).then(|| field.ty.to_token_stream());
             return Ok(arm);
         }
         arm.transient = Some(match options.condition {

@@ -138,7 +138,7 @@ use syn::{DeriveInput, Error};
 /// ```
 #[proc_macro_derive(IsTransient, attributes(transient, permanent))]
 pub fn is_transient(input: TokenStream) -> TokenStream {
-    let expanded = syn::parse::<DeriveInput>(input).and_then(|input| derive::expand(&input));
+    let expanded = syn::parse::<DeriveInput>(input).and_then(derive::expand);
     expanded.unwrap_or_else(Error::into_compile_error).into()
 }
 

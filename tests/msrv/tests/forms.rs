@@ -10,7 +10,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record, kv};
 use retry_ext::{
     AsyncRetryExt, Backoff, CheckStatus, HttpError, IsTransient, Jitter, Observation, Observer,
     RetryBudget, RetryConfig, RetryError, RetryEvent, RetryExt, RetryIteratorExt, RetryPolicy,
-    RetryStats, StopReason, Verdict, attempts,
+    RetryStats, StopReason, Verdict, attempts, retry_with,
 };
 use serde::Deserialize;
 use serde::de::value::{Error as ValueError, MapDeserializer};
@@ -51,6 +51,56 @@ fn a_closure_gives_up_with_the_last_error() {
     assert_eq!(error.waited(), 2 * MILLISECOND);
     assert!(error.to_string().starts_with("gave up after 3 attempts"), "{error}");
     assert_eq!(error.into_error().kind(), ErrorKind::TimedOut);
+}
+
+#[test]
+fn a_derived_error_declares_what_is_transient() {
+    #[derive(IsTransient)]
+    enum DerivedError {
+        #[transient(if = *code == 503, after = hint)]
+        Status {
+            code: u16,
+            hint: Option<Duration>,
+        },
+        #[transient(forward)]
+        Io(Error),
+        Wrong,
+    }
+    let busy = DerivedError::Status { code: 503, hint: Some(MILLISECOND) };
+    assert_eq!((busy.is_transient(), busy.retry_after()), (true, Some(MILLISECOND)));
+    assert!(DerivedError::Io(ErrorKind::TimedOut.into()).is_transient());
+    assert!(!DerivedError::Wrong.is_transient());
+}
+
+#[test]
+fn a_function_and_an_async_method_are_retried() {
+    struct Client {
+        policy: RetryPolicy,
+        calls: u32,
+    }
+
+    impl Client {
+        fn call(&mut self) -> Result<u32, Error> {
+            self.calls += 1;
+            if self.calls % 3 == 0 { Ok(self.calls) } else { Err(ErrorKind::TimedOut.into()) }
+        }
+
+        #[retry_with(self.policy, clone(text))]
+        async fn send(&mut self, mut text: String) -> Result<String, RetryError<Error>> {
+            text.push_str(&self.call()?.to_string());
+            Ok(text)
+        }
+    }
+
+    #[retry_with(POLICY, plain)]
+    fn call(client: &mut Client) -> Result<u32, Error> {
+        client.call()
+    }
+
+    let mut client = Client { policy: POLICY, calls: 0 };
+    assert_eq!(call(&mut client).expect("the third attempt succeeds"), 3);
+    let sent = block_on(client.send("call ".into()));
+    assert_eq!(sent.expect("the third attempt succeeds"), "call 6");
 }
 
 #[test]
