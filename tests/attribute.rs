@@ -10,13 +10,14 @@ use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 use std::future::Future;
 use std::io::{self, ErrorKind};
+use std::num::{IntErrorKind, ParseIntError};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::drivers::awaited::paused;
-use common::{Break, Busy, Counted, Fail, ScriptError, Step, Succeed, failing, ms, secs};
+use common::{Break, Busy, Counted, Fail, Heard, ScriptError, Step, Succeed, failing, ms, secs};
 use log::{LevelFilter, Log, Metadata, Record};
 use retry_ext::{
     AsyncRetryExt, IsTransient, RetryBudget, RetryError, RetryExt, RetryPolicy, StopReason,
@@ -312,8 +313,57 @@ fn plain_returns_the_last_error_itself() {
 }
 
 #[test]
+fn retry_if_classifies_third_party_errors() {
+    #[retry_with(QUICK, retry_if = |error| *error.kind() == IntErrorKind::Empty)]
+    fn parse(texts: &mut Vec<&str>) -> Result<u8, RetryError<ParseIntError>> {
+        texts.pop().unwrap_or_default().parse()
+    }
+    assert_eq!(parse(&mut vec!["7", "", ""]).expect("the third attempt succeeds"), 7);
+    let stopped = parse(&mut vec!["7", "x", ""]).expect_err("`x` is no number");
+    assert_eq!((stopped.attempts(), stopped.reason()), (2, StopReason::Permanent));
+
+    fn is_empty(error: &ParseIntError) -> bool {
+        *error.kind() == IntErrorKind::Empty
+    }
+    struct Parser(u32);
+    impl Parser {
+        #[retry_with(SLOW, plain, retry_if = is_empty)]
+        async fn parse(&mut self, texts: &[&str]) -> Result<u8, ParseIntError> {
+            self.0 += 1;
+            tokio::task::yield_now().await;
+            texts[self.0 as usize - 1].parse()
+        }
+    }
+    paused(async {
+        let mut parser = Parser(0);
+        assert_eq!(parser.parse(&["", "", "7"]).await, Ok(7));
+        assert_eq!(parser.0, 3);
+    });
+}
+
+#[test]
+fn on_retry_is_called_before_each_wait() {
+    #[retry_with(
+        QUICK,
+        on_retry = |retry| delays.push((retry.attempt, retry.delay, retry.error.kind())),
+        retry_if = |error| error.kind() == ErrorKind::TimedOut,
+    )]
+    fn call(
+        flaky: &Flaky,
+        delays: &mut Vec<(u32, Duration, ErrorKind)>,
+    ) -> Result<u32, RetryError<io::Error>> {
+        flaky.call()
+    }
+    let mut delays = Vec::new();
+    assert!(call(&Flaky::new(9), &mut delays).is_err());
+    let micros = |attempt, delay| (attempt, Duration::from_micros(delay), ErrorKind::TimedOut);
+    assert_eq!(delays, [micros(1, 10), micros(2, 20)]);
+}
+
+#[test]
 fn a_retried_function_can_be_spawned() {
     static CALLS: AtomicU32 = AtomicU32::new(0);
+    static RETRIES: AtomicU32 = AtomicU32::new(0);
 
     struct Client {
         policy: RetryPolicy,
@@ -322,7 +372,7 @@ fn a_retried_function_can_be_spawned() {
     }
 
     impl Client {
-        #[retry_with(self.policy, clone(body))]
+        #[retry_with(self.policy, clone(body), on_retry = |_| _ = RETRIES.fetch_add(1, Ordering::Relaxed))]
         async fn send(&mut self, body: Cell<u32>) -> Result<u32, RetryError<io::Error>> {
             let call = CALLS.fetch_add(1, Ordering::Relaxed);
             self.log.lock().expect("it is not poisoned").push(call);
@@ -342,6 +392,7 @@ fn a_retried_function_can_be_spawned() {
         });
         let (sent, log) = task.await.expect("no panic");
         assert_eq!((sent.expect("it recovers"), log), (13, vec![0, 1, 2]));
+        assert_eq!(RETRIES.load(Ordering::Relaxed), 2);
     });
 }
 
@@ -544,18 +595,24 @@ impl Script<'_> {
     }
 }
 
-/// Calls, end and log records.
-type Seen = (usize, Result<(), RetryError<ScriptError>>, Vec<String>);
+/// Calls, end, events and log records.
+type Seen = (usize, Result<(), RetryError<ScriptError>>, Vec<Heard>, Vec<String>);
+type Events = RefCell<Vec<Heard>>;
 
-#[retry_with(policy)]
-fn blocking(policy: RetryPolicy, script: &mut Script<'_>) -> Result<(), RetryError<ScriptError>> {
+#[retry_with(policy, on_retry = |retry| heard.borrow_mut().push(retry.into()))]
+fn blocking(
+    policy: RetryPolicy,
+    script: &mut Script<'_>,
+    heard: &Events,
+) -> Result<(), RetryError<ScriptError>> {
     script.next()
 }
 
-#[retry_with(policy)]
+#[retry_with(policy, on_retry = |retry| heard.borrow_mut().push(retry.into()))]
 async fn awaited(
     policy: RetryPolicy,
     script: &mut Script<'_>,
+    heard: &Events,
 ) -> Result<(), RetryError<ScriptError>> {
     script.next()
 }
@@ -591,13 +648,16 @@ fn the_attribute_does_what_the_closure_does() {
     logged();
     for policy in policies(unit) {
         for steps in scripts(unit) {
+            let heard = Events::default();
             let mut script = Script { steps: &steps, calls: 0 };
-            let end = (|| script.next()).retry_with(policy);
-            let expected: Seen = (script.calls, end, logged());
+            let end = (|| script.next())
+                .on_retry(|retry| heard.borrow_mut().push(retry.into()))
+                .retry_with(policy);
+            let expected: Seen = (script.calls, end, heard.take(), logged());
 
             let mut script = Script { steps: &steps, calls: 0 };
-            let end = blocking(policy, &mut script);
-            let seen: Seen = (script.calls, end, logged());
+            let end = blocking(policy, &mut script, &heard);
+            let seen: Seen = (script.calls, end, heard.take(), logged());
             assert_eq!(seen, expected, "{policy:?} of {steps:?}");
         }
     }
@@ -609,13 +669,18 @@ fn the_attribute_does_what_the_async_closure_does() {
     logged();
     for policy in policies(unit) {
         for steps in scripts(unit) {
+            let heard = Events::default();
             let script = RefCell::new(Script { steps: &steps, calls: 0 });
-            let (end, slept) = timed((|| async { script.borrow_mut().next() }).retry_with(policy));
-            let expected: (Seen, Duration) = ((script.into_inner().calls, end, logged()), slept);
+            let future = (|| async { script.borrow_mut().next() })
+                .on_retry(|retry| heard.borrow_mut().push(retry.into()))
+                .retry_with(policy);
+            let (end, slept) = timed(future);
+            let calls = script.into_inner().calls;
+            let expected: (Seen, Duration) = ((calls, end, heard.take(), logged()), slept);
 
             let mut script = Script { steps: &steps, calls: 0 };
-            let (end, slept) = timed(awaited(policy, &mut script));
-            let seen: (Seen, Duration) = ((script.calls, end, logged()), slept);
+            let (end, slept) = timed(awaited(policy, &mut script, &heard));
+            let seen: (Seen, Duration) = ((script.calls, end, heard.take(), logged()), slept);
             assert_eq!(seen, expected, "{policy:?} of {steps:?}");
             if let Err(stopped) = &seen.0.1 {
                 assert!(slept.abs_diff(stopped.waited()) < ms(20), "tokio's clock has moved");

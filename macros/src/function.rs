@@ -10,13 +10,12 @@ use syn::{Attribute, Error, LitStr, Result, Token, Visibility};
 
 use crate::options::{Opt, Value, once, sole, split};
 
-const OPTIONS: &str = "`clone(..)`, `plain` and `crate`";
+const OPTIONS: &str = "`retry_if`, `on_retry`, `clone(..)`, `plain` and `crate`";
 
 pub(crate) fn expand(arguments: TokenStream, item: &TokenStream) -> TokenStream {
     let function = syn::parse2::<Function>(item.clone());
     let expanded = function.as_ref().map_err(Clone::clone).and_then(|function| {
         let settings = Settings::parse(arguments)?;
-        settings.refuse_hooks()?;
         function.check(&settings)?;
         function.retried(&settings)
     });
@@ -29,21 +28,22 @@ pub(crate) fn expand(arguments: TokenStream, item: &TokenStream) -> TokenStream 
 }
 
 /// The statements of a retried function, of which the last is an expression. `attempt` is an expression, and `before`
-/// stands before it. `hooks` are calls of methods of the context, and `error` is a name at the return type.
+/// stands before it. `hooks` are calls of methods of the context, and `outcome` is a name at the return type.
 fn retry_loop(
     settings: &Settings,
     hooks: &TokenStream,
     before: &TokenStream,
     attempt: &TokenStream,
-    error: &Ident,
+    outcome: &Ident,
     asynchronous: bool,
 ) -> TokenStream {
     let Settings { root, policy, .. } = settings;
     let policy = quote_spanned!(hidden_at(policy)=> &(#policy));
-    let wait = if asynchronous {
-        quote_spanned!(Span::mixed_site()=> retry.wait_after_async(#error).await)
+    // Messages about the error type point to the return type.
+    let step = if asynchronous {
+        quote_spanned!(Span::mixed_site()=> retry.step_async(#outcome).await)
     } else {
-        quote_spanned!(Span::mixed_site()=> retry.wait_after(#error))
+        quote_spanned!(Span::mixed_site()=> retry.step(#outcome))
     };
     let stopped = if settings.plain {
         quote_spanned!(Span::mixed_site()=> #root::RetryError::into_error(stopped))
@@ -55,16 +55,14 @@ fn retry_loop(
         let mut retry = #root::RetryPolicy::start(#root::__private::policy(#policy)) #hooks;
         loop {
             #before
-            let outcome = #attempt;
-            match outcome {
-                ::core::result::Result::Ok(value) => {
-                    retry.succeeded();
+            let #outcome = #attempt;
+            match #step {
+                ::core::result::Result::Ok(::core::option::Option::None) => {}
+                ::core::result::Result::Ok(::core::option::Option::Some(value)) => {
                     break ::core::result::Result::Ok(value);
                 }
-                ::core::result::Result::Err(#error) => {
-                    if let ::core::result::Result::Err(stopped) = #wait {
-                        break ::core::result::Result::Err(#stopped);
-                    }
+                ::core::result::Result::Err(stopped) => {
+                    break ::core::result::Result::Err(#stopped);
                 }
             }
         }
@@ -139,28 +137,11 @@ impl Settings {
         })
     }
 
-    /// Refuses hooks, as long as `RetryContext` has none.
-    fn refuse_hooks(&self) -> Result<()> {
-        self.retry_if.as_ref().or(self.on_retry.as_ref()).map_or(Ok(()), |(name, _)| {
-            Err(Error::new(
-                name.span(),
-                format!(
-                    "`{name}` is not available here: use `.{name}(..)` before `.retry_with(policy)`"
-                ),
-            ))
-        })
-    }
-
-    /// The calls that give its hooks to the context. The helpers give closures the types of their parameters.
+    /// The calls that give its hooks to the context. With the error type, closures need no types.
     fn hooks(&self, error_type: &TokenStream) -> TokenStream {
-        let Self { root, retry_if, on_retry, .. } = self;
-        let retry_if = retry_if.iter().map(|(name, predicate)| {
-            quote!(.#name(#root::__private::#name::<#error_type, _>(#predicate)))
-        });
-        let on_retry = on_retry
-            .iter()
-            .map(|(name, hook)| quote!(.#name(#root::__private::#name::<#error_type, _>(#hook))));
-        quote!(#(#retry_if)* #(#on_retry)*)
+        let hooks = self.retry_if.iter().chain(&self.on_retry);
+        let calls = hooks.map(|(name, hook)| quote!(.#name::<#error_type, _>(#hook)));
+        calls.collect()
     }
 
     /// Finds the arguments that each attempt clones. Their `mut` moves to the clones, which are the values that change.
@@ -313,6 +294,12 @@ impl Function {
                  or write an `async fn` in place of `impl Future`",
             ));
         }
+        if let Some(word) = outer_type(output).filter(|word| word == "Option") {
+            return Err(Error::new(
+                word.span(),
+                "an `Option` has no error to classify: return `Result<T, RetryError<E>>`",
+            ));
+        }
         if let (true, Some(word)) = (settings.plain, find(output.clone(), "RetryError")) {
             return Err(Error::new(
                 word.span(),
@@ -342,11 +329,11 @@ impl Function {
         let span = hidden_at(output);
         let kind = Ident::new(if settings.plain { "Plain" } else { "Retried" }, Span::call_site());
         let declared = quote_spanned!(span=> <#output as #root::__private::#kind>);
-        let error = Ident::new("error", span);
+        let outcome = Ident::new("outcome", span);
         let attempt = self.attempt(root, &quote_spanned!(span=> #declared::Attempt), &clones);
         let hooks = settings.hooks(&quote_spanned!(span=> #declared::Error));
         let asynchronous = self.asynchronous.is_some();
-        let attempts = retry_loop(settings, &hooks, &before, &attempt, &error, asynchronous);
+        let attempts = retry_loop(settings, &hooks, &before, &attempt, &outcome, asynchronous);
         let inner = self.body.as_ref().map(|body| &body.attributes);
         Ok(quote! {
             #attributes
@@ -507,6 +494,19 @@ fn is_punct(token: &TokenTree, mark: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == mark)
 }
 
+/// The last name of a path, in front of its generic arguments.
+fn outer_type(path: &TokenStream) -> Option<Ident> {
+    let mut last = None;
+    for token in path.clone() {
+        match token {
+            TokenTree::Ident(name) => last = Some(name),
+            TokenTree::Punct(punct) if punct.as_char() == ':' => {}
+            _ => break,
+        }
+    }
+    last
+}
+
 fn is_word(token: &TokenTree, word: &str) -> bool {
     matches!(token, TokenTree::Ident(name) if name == word)
 }
@@ -543,8 +543,8 @@ mod tests {
         let settings = settings.unwrap_or_else(|error| panic!("{error}"));
         assert!(settings.plain);
         let expected = quote! {
-            .retry_if(::retry_ext::__private::retry_if::<E, _>(|error| error.code == 5 || error.is::<A, B>()))
-            .on_retry(::retry_ext::__private::on_retry::<E, _>(|retry: &RetryEvent<'_, Error>| log(retry)))
+            .retry_if::<E, _>(|error| error.code == 5 || error.is::<A, B>())
+            .on_retry::<E, _>(|retry: &RetryEvent<'_, Error>| log(retry))
         };
         assert_eq!(settings.hooks(&quote!(E)).to_string(), expected.to_string());
     }

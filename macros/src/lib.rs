@@ -201,7 +201,7 @@ pub fn is_transient(input: TokenStream) -> TokenStream {
 /// # }
 /// ```
 ///
-/// The macro writes the loop of `RetryContext`. The same rules hold as for `.retry_with(policy)`, and log records
+/// The macro writes a loop around `RetryContext::step`. The same rules hold as for `.retry_with(policy)`, and log records
 /// name the line of the attribute.
 ///
 /// # Options
@@ -210,9 +210,27 @@ pub fn is_transient(input: TokenStream) -> TokenStream {
 ///
 /// | option | meaning |
 /// |---|---|
+/// | `retry_if = predicate` | classifies errors in place of `IsTransient`, as `.retry_if(..)` does |
+/// | `on_retry = hook` | is called once per retry, before the wait, as `.on_retry(..)` does |
 /// | `clone(a, b)` | each attempt works on a clone of these arguments |
 /// | `plain` | returns the last error itself: for a function whose return type `Result<T, E>` is fixed |
 /// | `crate = path` | names another path to `retry_ext`, for macros and re-exports |
+///
+/// ```
+/// use std::num::{IntErrorKind, ParseIntError};
+/// use retry_ext::{RetryError, RetryPolicy, retry_with};
+///
+/// #[retry_with(
+///     RetryPolicy::new(),
+///     retry_if = |error| *error.kind() == IntErrorKind::Empty,
+///     on_retry = |retry| eprintln!("{retry}: {}", retry.error),
+/// )]
+/// fn number(text: &str) -> Result<u8, RetryError<ParseIntError>> {
+///     text.parse()
+/// }
+/// assert_eq!(number("7").unwrap(), 7);
+/// assert_eq!(number("x").unwrap_err().attempts(), 1);
+/// ```
 ///
 /// Attempts share the arguments, as the iterations of a loop do. If the body uses up an argument, the compiler reports
 /// a use of a moved value: borrow the argument, or clone it for each attempt.
@@ -255,6 +273,8 @@ pub fn is_transient(input: TokenStream) -> TokenStream {
 /// # Limits
 ///
 /// * A value that borrows from `&mut` data cannot be returned. The loop would lend the data again while the value lives.
+/// * A closure in `retry_if` or `on_retry` lives as long as the retry, so the body cannot use the data that it borrows
+///   mutably.
 /// * Each attempt of an async function borrows the arguments. Its future is `Send` if references to them are, so an
 ///   argument needs `Sync`; one in `clone(..)` needs `Send` alone.
 /// * With `async_trait`, put the attribute on an inherent method that the trait's method calls.

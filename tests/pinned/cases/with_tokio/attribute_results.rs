@@ -18,8 +18,8 @@ fn option() -> Option<u8> {
 }
 
 #[retry_with(POLICY, plain)]
-fn plain_option() -> Option<u8> {
-    Some(1)
+fn plain_number() -> u8 {
+    1
 }
 
 #[retry_with(POLICY, plain)]

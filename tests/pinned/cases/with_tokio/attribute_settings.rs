@@ -41,7 +41,10 @@ refused! {
     cloned_twice: #[retry_with(POLICY, plain, clone(body, body))]
     cloned_expression: #[retry_with(POLICY, plain, clone(&body))]
     path_in_quotes: #[retry_with(POLICY, plain, crate = "retry_ext")]
-    no_hooks: #[retry_with(POLICY, plain, on_retry = |retry| eprintln!("{retry}"))]
+    no_hook: #[retry_with(POLICY, plain, on_retry)]
+    hook_in_parentheses: #[retry_with(POLICY, plain, on_retry(log))]
+    predicate_in_quotes: #[retry_with(POLICY, plain, retry_if = "is_timeout")]
+    two_predicates: #[retry_with(POLICY, plain, retry_if = |_| true, retry_if = |_| false)]
 }
 
 fn main() {}
