@@ -47,6 +47,8 @@ use std::time::Duration;
 ///
 /// The module [`codes`](crate::codes) has tables of transient codes, of HTTP and databases, and parses `Retry-After`.
 ///
+/// With the feature `macros`, `#[derive(IsTransient)]` writes such an implementation from attributes.
+///
 /// For an error type that does not implement it, say at the call which errors are transient, with
 /// [`retry_if`](crate::RetryExt::retry_if).
 #[diagnostic::on_unimplemented(

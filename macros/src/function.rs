@@ -1,6 +1,7 @@
 //! `#[retry_with(POLICY)]`.
 //!
-//! Of a function only its outline is read; arguments, return type and body are passed on as they are.
+//! Without its feature `full`, syn parses no functions. The macro therefore reads the outline of a function from its
+//! tokens, and passes arguments, return type and body on as they are.
 
 use proc_macro2::{Delimiter, Group, Ident, Spacing, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
@@ -20,7 +21,7 @@ pub(crate) fn expand(arguments: TokenStream, item: &TokenStream) -> TokenStream 
         function.retried(&settings)
     });
     expanded.unwrap_or_else(|error| {
-        // The item stays, so that no further error complains of its absence.
+        // The item stays: otherwise each use of it would be a further error.
         let item = function.ok().and_then(|function| function.stub()).unwrap_or(item.clone());
         let error = error.into_compile_error();
         quote!(#error #item)

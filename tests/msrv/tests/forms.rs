@@ -92,7 +92,7 @@ fn a_function_and_an_async_method_are_retried() {
         }
     }
 
-    #[retry_with(POLICY, plain)]
+    #[retry_with(POLICY, plain, retry_if = |error| error.kind() == ErrorKind::TimedOut)]
     fn call(client: &mut Client) -> Result<u32, Error> {
         client.call()
     }
