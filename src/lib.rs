@@ -1,6 +1,6 @@
 //! Retries with one verb, `.retry_with(policy)`: on [closures and functions](RetryExt) that return a
-//! `Result`, on [those that return a future](#async) of one, and on [iterators](RetryIteratorExt) of
-//! `Result`s. Blocks that need `?`, `break` or `&mut` state use a [retry loop](RetryContext) and its `step`.
+//! `Result`, on [those that return a future](#async) of one, and on [iterators](RetryIteratorExt) and
+//! [streams](#features) of `Result`s. Blocks that need `?`, `break` or `&mut` state use a [retry loop](RetryContext) and its `step`.
 //!
 //! ```
 //! use retry_ext::{RetryExt, RetryPolicy};
@@ -62,14 +62,14 @@
 //!    hint wide ([details](Jitter)). A hint above [`max_retry_after`](RetryPolicy::with_max_retry_after) stops the
 //!    retry. `retry_if` replaces the error's own classification, including its hint.
 //! 6. **A deadline refuses.** [`max_elapsed`](RetryPolicy::with_max_elapsed) runs from the start of
-//!    the first attempt on a monotonic clock. A wait that would end after it is not started and not
+//!    the first attempt on a monotonic clock; for streams, which may be quiet for long, from the first failure. A wait that would end after it is not started and not
 //!    shortened. The clock is read only if there is a deadline or a budget, and for unseeded jitter.
 //! 7. **Events tell the truth.** [`on_retry`](RetryExt::on_retry) is called once per retry, before
 //!    its wait, with the exact delay; not on the last failure, not on a permanent one.
 //! 8. **Reasons have an order.** [`StopReason`] is the first that applies.
 //! 9. **A budget is fed by success, and a refusal never turns a loop into a busy loop.** Each success deposits a share
 //!    of a retry, which expires with the window, into the [`RetryBudget`] of the chain or the policy. A retry withdraws 1
-//!    when it is scheduled, before its wait. Iterators pause after a refused retry; your own loops pause for
+//!    when it is scheduled, before its wait. Iterators and streams pause after a refused retry; your own loops pause for
 //!    [`RetryError::next_delay`]. The last real error always reaches the caller, in a [`RetryError`].
 //! 10. **Logs carry no data.** Records name the place, the numbers and the error's type, never its
 //!     text. See [below](#logs). A retry within one of these records, or within an observer, is not reported:
@@ -561,6 +561,7 @@
 //! | `http` | `StatusError`, `CheckStatus`, `HttpError`: statuses and hints of responses | `http` |
 //! | `macros` | `#[derive(IsTransient)]`, `#[retry_with(POLICY)]` | `retry-ext-macros` (`syn`, `quote`, `proc-macro2`) |
 //! | `reqwest013` | `http`, and `IsTransient` for `reqwest::Error` | `reqwest` 0.13, `hyper` (except in browsers) |
+//! | `stream` | `async`, and `RetryStreamExt` and `ResubscribeExt` for streams of results | `futures-core` |
 //! | `tokio` | the default sleeper of `AsyncRetryExt` and `RetryContext::step_async`, `timeout_each` | `tokio` (its timer) |
 //! | `ureq3` | `http`, and `IsTransient` for `ureq::Error` | `ureq` 3 |
 //!
@@ -702,6 +703,8 @@ mod drivers {
     #[cfg(feature = "async")]
     pub(crate) mod future;
     pub(crate) mod iterator;
+    #[cfg(feature = "stream")]
+    pub(crate) mod stream;
 }
 mod error;
 mod event;
@@ -733,6 +736,8 @@ pub use drivers::context::RetryContext;
 #[cfg(feature = "async")]
 pub use drivers::future::AsyncRetryExt;
 pub use drivers::iterator::RetryIteratorExt;
+#[cfg(feature = "stream")]
+pub use drivers::stream::{ResubscribeExt, RetryStreamExt};
 pub use error::{RetryError, RetryResultExt, StopReason};
 pub use event::{Observation, Observer, RetryEvent};
 #[cfg(feature = "http")]
@@ -769,6 +774,8 @@ pub mod chain {
     #[cfg(feature = "async")]
     pub use crate::drivers::future::{AsyncRetry, RetryFuture};
     pub use crate::drivers::iterator::{Items, RetryItems};
+    #[cfg(feature = "stream")]
+    pub use crate::drivers::stream::{Resubscribed, RetryStream, Subscribed};
     #[cfg(feature = "async")]
     pub use crate::hooks::AsyncHooks;
     pub use crate::hooks::{
@@ -804,6 +811,8 @@ pub mod prelude {
     #[cfg(feature = "async")]
     pub use crate::drivers::future::AsyncRetryExt as _;
     pub use crate::drivers::iterator::RetryIteratorExt as _;
+    #[cfg(feature = "stream")]
+    pub use crate::drivers::stream::{ResubscribeExt as _, RetryStreamExt as _};
     pub use crate::error::RetryResultExt as _;
     #[cfg(feature = "http")]
     pub use crate::http::CheckStatus as _;

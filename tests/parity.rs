@@ -5,7 +5,7 @@ mod common;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use common::drivers::awaited::DRIVERS;
+use common::drivers::awaited::{DRIVERS, STREAMS};
 use common::drivers::{Endless, Stop, by_closure, by_values};
 use common::{Break, Busy, Fail, ScriptError, Step, Succeed, ms, secs};
 use retry_ext::SleepOutcome::{self, Cancelled, Elapsed, Woken};
@@ -64,7 +64,7 @@ fn every_script_under_every_policy_looks_the_same_through_every_driver() {
             let world = || Endless::new(script).with_ends(ends);
             let (reference, driver) = DRIVERS[0];
             let expected = driver(policy, &mut world());
-            for (name, driver) in &DRIVERS[1..] {
+            for (name, driver) in DRIVERS[1..].iter().chain(&STREAMS) {
                 let seen = driver(policy, &mut world());
                 assert_eq!(
                     seen, expected,
@@ -75,7 +75,7 @@ fn every_script_under_every_policy_looks_the_same_through_every_driver() {
         }
     }
     let worlds = scripts().len() * ENDS_OF_WAITS.len();
-    assert_eq!(compared, policies().len() * worlds * (DRIVERS.len() - 1));
+    assert_eq!(compared, policies().len() * worlds * (DRIVERS.len() - 1 + STREAMS.len()));
 }
 
 #[test]

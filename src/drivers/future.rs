@@ -443,25 +443,21 @@ type TokioTimer = fn(Duration) -> tokio::time::Sleep;
 /// ```
 #[must_use = "this does nothing until you call `.retry_with(policy)`"]
 pub struct AsyncRetry<F, Fut, T, E, H = Hooks> {
-    operation: F,
-    hooks: H,
+    pub(super) operation: F,
+    pub(super) hooks: H,
     makes: PhantomData<fn() -> (Fut, T, E)>,
 }
 
 impl<F, Fut, T, E> AsyncRetry<F, Fut, T, E> {
     #[inline]
-    fn new(operation: F) -> Self {
+    pub(super) fn new(operation: F) -> Self {
         Self { operation, hooks: Hooks::NONE, makes: PhantomData }
     }
 }
 
-impl<F, Fut, T, E, C, N, S, O, D, B> AsyncRetry<F, Fut, T, E, Hooks<C, N, S, O, D, B>>
-where
-    F: Operation<Outcome = Fut>,
-    Fut: Future<Output = Result<T, E>>,
-{
+impl<F, Fut, T, E, C, N, S, O, D, B> AsyncRetry<F, Fut, T, E, Hooks<C, N, S, O, D, B>> {
     #[inline]
-    fn with<H>(
+    pub(super) fn with<H>(
         self,
         set: impl FnOnce(Hooks<C, N, S, O, D, B>) -> H,
     ) -> AsyncRetry<F, Fut, T, E, H> {
@@ -552,29 +548,6 @@ where
         self.with(|hooks| hooks.with_observer(observer))
     }
 
-    /// Judges the whole outcome of each attempt; see [`RetryExt::classify`](crate::RetryExt::classify).
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// # use retry_ext::{AsyncRetryExt, RetryPolicy, Verdict};
-    /// let chain = (async || "7".parse::<u8>()).sleep_with(tokio::time::sleep).classify(|_| Verdict::Success);
-    /// assert_eq!(chain.retry_with(RetryPolicy::new()).await, Ok(7));
-    /// # }
-    /// ```
-    #[inline]
-    pub fn classify<J>(
-        self,
-        judge: J,
-    ) -> AsyncRetry<F, Fut, T, E, Hooks<ByOutcome<J>, N, S, O, D, B>>
-    where
-        J: FnMut(&Result<T, E>) -> Verdict,
-        N: NotSet,
-        D: NotSet,
-    {
-        self.with(|hooks| hooks.with_judge(judge))
-    }
-
     /// Computes the nominal delays; see [`RetryExt::delay_with`](crate::RetryExt::delay_with).
     ///
     /// ```
@@ -612,6 +585,35 @@ where
         A: AsRef<RetryBudget>,
     {
         self.with(|hooks| hooks.with_budget(budget))
+    }
+}
+
+impl<F, Fut, T, E, C, N, S, O, D, B> AsyncRetry<F, Fut, T, E, Hooks<C, N, S, O, D, B>>
+where
+    F: Operation<Outcome = Fut>,
+    Fut: Future<Output = Result<T, E>>,
+{
+    /// Judges the whole outcome of each attempt; see [`RetryExt::classify`](crate::RetryExt::classify).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use retry_ext::{AsyncRetryExt, RetryPolicy, Verdict};
+    /// let chain = (async || "7".parse::<u8>()).sleep_with(tokio::time::sleep).classify(|_| Verdict::Success);
+    /// assert_eq!(chain.retry_with(RetryPolicy::new()).await, Ok(7));
+    /// # }
+    /// ```
+    #[inline]
+    pub fn classify<J>(
+        self,
+        judge: J,
+    ) -> AsyncRetry<F, Fut, T, E, Hooks<ByOutcome<J>, N, S, O, D, B>>
+    where
+        J: FnMut(&Result<T, E>) -> Verdict,
+        N: NotSet,
+        D: NotSet,
+    {
+        self.with(|hooks| hooks.with_judge(judge))
     }
 
     /// Ends an attempt after `limit`; see [`AsyncRetryExt::timeout_each`].

@@ -236,7 +236,7 @@ pub trait RetryIteratorExt<T, E>: Iterator<Item = Result<T, E>> {
 
 impl<I, T, E> RetryIteratorExt<T, E> for I where I: Iterator<Item = Result<T, E>> {}
 
-/// Marks the operation of a [`Retry`] as an iterator, whose items are its attempts.
+/// Marks the operation of a chain as an iterator or a stream, whose items are its attempts.
 ///
 /// ```
 /// use retry_ext::chain::{Hooks, Items, Retry};
@@ -248,7 +248,7 @@ impl<I, T, E> RetryIteratorExt<T, E> for I where I: Iterator<Item = Result<T, E>
 /// assert_eq!(chain.retry_with(RetryPolicy::new()).count(), 1);
 /// ```
 #[derive(Clone, Debug)]
-pub struct Items<I>(I);
+pub struct Items<I>(pub(super) I);
 
 impl<I, T, E, C, N, S, O, D, B> Retry<Items<I>, T, E, Hooks<C, N, S, O, D, B>>
 where
@@ -421,16 +421,20 @@ where
     /// A caller that takes the next item at once must not turn a refusal into a busy loop.
     #[inline]
     fn stopped(&mut self, stop: Stop) {
-        let pause = match stop.reason {
-            StopReason::DeadlineExceeded | StopReason::BudgetExhausted => stop.next_delay(),
-            StopReason::RetryAfterTooLong => {
-                Some(self.policy.max_retry_after().max(self.policy.backoff.delay(1)))
-            }
-            _ => None,
-        };
-        if let Some(delay) = pause {
+        if let Some(delay) = pause_after(stop, self.policy) {
             *self.before_next = Before::Pause(delay);
         }
+    }
+}
+
+/// Returns the pause after a stop, if it refused a retry.
+pub(super) fn pause_after(stop: Stop, policy: &RetryPolicy) -> Option<Duration> {
+    match stop.reason {
+        StopReason::DeadlineExceeded | StopReason::BudgetExhausted => stop.next_delay(),
+        StopReason::RetryAfterTooLong => {
+            Some(policy.max_retry_after().max(policy.backoff.delay(1)))
+        }
+        _ => None,
     }
 }
 

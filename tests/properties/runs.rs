@@ -11,7 +11,9 @@ use retry_ext::{SleepOutcome, StopReason};
 
 use crate::budgets::budget;
 use crate::cases::{Case, JITTERS, cases, purses, rules};
-use crate::common::drivers::awaited::{DRIVERS, by_awaiting_loop, by_blocking_loop, by_timer};
+use crate::common::drivers::awaited::{
+    DRIVERS, by_awaiting_loop, by_blocking_loop, by_timer, by_whole_stream,
+};
 use crate::common::drivers::{Driver, Endless, Trace, by_closure, by_long_loop, by_whole_iterator};
 use crate::common::model::{Model, Rules};
 use crate::common::{Break, Busy, Fail, Succeed};
@@ -61,6 +63,21 @@ fn every_driver_does_what_the_rules_say() {
                 prop_assert_eq!(&seen, &reference, "the {} and the closure", name);
             }
         }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_stream_yields_what_an_iterator_yields() {
+    for_all(cases(rules()), |mut case| {
+        case.rules.seed.get_or_insert(7);
+        // The deadline of a stream counts from the first failure.
+        case.rules.max_elapsed = None;
+        case.scenario.last = None;
+        let policy = case.rules.policy();
+        let items = Stage::new(&case.scenario).run(by_whole_iterator, policy);
+        let streamed = Stage::new(&case.scenario).run(by_whole_stream, policy);
+        prop_assert_eq!(streamed, items);
         Ok(())
     });
 }

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use retry_ext::{AsyncRetryExt, RetryContext, RetryError, RetryEvent, RetryPolicy, attempts};
 
+#[cfg(feature = "stream")]
+use retry_ext::{ResubscribeExt, RetryStreamExt};
+
 use super::{
     Driver, Trace, Watch, World, by_attempts, by_closure, by_closure_with_delays, by_iterator,
     by_iterator_with_delays, by_loop, by_outcomes, by_step, by_verdicts, same_delay, verdict,
@@ -114,6 +117,70 @@ pub fn by_awaited_step(policy: RetryPolicy, world: &mut dyn World) -> Trace {
         }
     });
     watch.end(end)
+}
+
+/// Streams, whose deadlines count from the first failure: no time passes before it in a parity test.
+#[cfg(feature = "stream")]
+pub const STREAMS: [(&str, Driver); 2] =
+    [("stream", by_stream), ("stream that subscribes again", by_subscriptions)];
+
+/// A stream of the calls of a world, each of which is ready at once.
+#[cfg(feature = "stream")]
+fn calls<'a>(
+    watch: &'a Watch<'_>,
+) -> impl futures_util::Stream<Item = Result<(), ScriptError>> + 'a {
+    futures_util::stream::poll_fn(|_| std::task::Poll::Ready(watch.next()))
+}
+
+#[cfg(feature = "stream")]
+fn next<S: futures_util::Stream>(mut stream: std::pin::Pin<&mut S>) -> Option<S::Item> {
+    poll_to_end(std::future::poll_fn(|cx| stream.as_mut().poll_next(cx))).0
+}
+
+#[cfg(feature = "stream")]
+pub fn by_stream(policy: RetryPolicy, world: &mut dyn World) -> Trace {
+    let watch = Watch::over(world);
+    let items = std::pin::pin!(
+        calls(&watch)
+            .on_retry(|retry| watch.hear(retry))
+            .sleep_with(|delay| ready(watch.wait_or_pause(delay)))
+            .retry_with(policy)
+    );
+    watch.end(next(items).expect("an endless source"))
+}
+
+/// Every item of a stream that ends, and the trace of the poll that returned `None`.
+#[cfg(feature = "stream")]
+pub fn by_whole_stream(policy: RetryPolicy, world: &mut dyn World) -> (Vec<Trace>, Trace) {
+    let watch = Watch::over(world);
+    let mut items = std::pin::pin!(
+        calls(&watch)
+            .on_retry(|retry| watch.hear(retry))
+            .sleep_with(|delay| ready(watch.wait_or_pause(delay)))
+            .retry_with(policy)
+    );
+    let mut traces = Vec::new();
+    while let Some(item) = next(items.as_mut()) {
+        traces.push(watch.end(item));
+    }
+    (traces, watch.take())
+}
+
+/// Each subscription has one item.
+#[cfg(feature = "stream")]
+pub fn by_subscriptions(policy: RetryPolicy, world: &mut dyn World) -> Trace {
+    let watch = Watch::over(world);
+    let mut items = std::pin::pin!(
+        (|| calls(&watch))
+            .on_retry(|retry| watch.hear(retry))
+            .sleep_with(|delay| ready(watch.wait(delay)))
+            .retry_with(policy)
+    );
+    let item = next(items.as_mut()).expect("an endless source");
+    if item.is_err() {
+        assert!(next(items).is_none(), "a give-up ends it");
+    }
+    watch.end(item)
 }
 
 /// Runs it where tokio's clock, and so that of deadlines and budgets, stands still unless something
