@@ -452,10 +452,20 @@ impl Backoff {
     }
 
     /// Returns this backoff with a computed delay in the place of its curve, for one retry. The delay is the initial
-    /// delay of `Decorrelated` as well.
-    pub(crate) fn computed(mut self, nominal: Duration, state: &mut BackoffState) -> Self {
+    /// delay of `Decorrelated` as well, and may be far longer than the previous draw. The range then begins afresh.
+    pub(crate) fn computed(
+        mut self,
+        nominal: Duration,
+        state: &mut BackoffState,
+        previous: &mut CoarseNanos,
+    ) -> Self {
         let nominal = nanos(nominal).min(self.curve.cap);
         state.next = nominal;
+        // Half of the cap is a previous draw as any other.
+        let grew = |previous: u64| previous.saturating_mul(2).saturating_add(1) < nominal;
+        if previous.get().is_some_and(grew) {
+            *previous = CoarseNanos::of(nominal);
+        }
         // No delay is below a bound of zero, so none follows.
         (self.curve.first, self.curve.bound, self.curve.growth) = (nominal, 0, Growth::Whole);
         self

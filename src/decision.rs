@@ -126,7 +126,7 @@ impl Decision {
     }
 
     /// Decides after the running attempt has failed, books the retry, and then reports it. A driver that
-    /// keeps state about a stop sets it in `stopped`, which is called before the report.
+    /// keeps state about a wait or a stop sets it in `decided`, which is called before the report.
     #[expect(
         clippy::inline_always,
         reason = "one decision in all drivers: a call would cost as much again"
@@ -139,30 +139,28 @@ impl Decision {
         judge: Judge<'_, C, D, B>,
         state: &mut BackoffState,
         report: Report<'_, impl Observe>,
-        stopped: impl FnOnce(Stop),
+        decided: impl FnOnce(Result<&Wait, Stop>),
     ) -> Result<Wait, Stop>
     where
         C: Classify<T, E>,
         D: ComputeDelay<C::Failure>,
         B: ChainBudget,
     {
-        let decided = self.decide(failure, judgement, judge, state, report.call.policy);
-        match decided {
+        match self.decide(failure, judgement, judge, state, report.call.policy) {
             Ok(nanos) => {
                 let (failed_attempt, waited_before) = (self.attempt, self.waited);
                 self.attempt = failed_attempt + 1;
                 self.waited = waited_before.plus(nanos);
-                report.retry(C::type_name(failure, Internal), failed_attempt, waited_before, nanos);
-                Ok(Wait { nanos, waited_before, failed_attempt })
+                let wait = Wait { nanos, waited_before, failed_attempt };
+                decided(Ok(&wait));
+                let failure_type = C::type_name(failure, Internal);
+                report.retry(failure_type, failed_attempt, waited_before, nanos);
+                Ok(wait)
             }
             Err(stop) => {
-                stopped(stop);
-                report.gave_up(
-                    C::type_name(failure, Internal),
-                    self.attempt,
-                    self.waited,
-                    stop.reason,
-                );
+                decided(Err(stop));
+                let failure_type = C::type_name(failure, Internal);
+                report.gave_up(failure_type, self.attempt, self.waited, stop.reason);
                 Err(stop)
             }
         }
@@ -268,7 +266,7 @@ impl Decision {
         let mut previous = self.previous;
         let (mut backoff, attempt) = (policy.backoff, self.attempt);
         if let Some(nominal) = own.nominal {
-            backoff = backoff.computed(nominal, &mut state);
+            backoff = backoff.computed(nominal, &mut state, &mut previous);
         }
         let nanos = match hint {
             Some(hint) => backoff.hinted_wait(attempt, &mut state, &mut previous, hint),
@@ -315,7 +313,7 @@ impl Decision {
     }
 
     /// Makes the stop of a refused wait. A curve may begin at zero, for a fast first retry. A caller that starts over
-    /// must pause all the same.
+    /// must pause all the same, for the first delay that is longer.
     fn refused(
         &self,
         policy: &RetryPolicy,
@@ -323,8 +321,12 @@ impl Decision {
         nominal: Duration,
         reason: StopReason,
     ) -> Stop {
+        const ZEROS: u32 = 64;
+
         let pause = if nanos == 0 && nominal.is_zero() {
-            policy.backoff.delay(self.attempt + 1)
+            let later = self.attempt + 1..=self.attempt.saturating_add(ZEROS);
+            let mut later = later.map(|retry| policy.backoff.delay(retry));
+            later.find(|delay| !delay.is_zero()).unwrap_or_default()
         } else {
             policy.duration(nanos)
         };

@@ -114,6 +114,9 @@ impl<T, E, C: Shape<T, E>, N, S: AsyncSleep, O, D, B> AsyncHooks<T, E> for Hooks
 pub trait Shape<T, E> {
     /// The failure that hooks receive: the error, or after `classify` the whole outcome.
     type Failure;
+    /// Whether a failure is a whole outcome.
+    #[doc(hidden)]
+    const IS_OUTCOME: bool;
     /// Makes a failure of an error.
     #[doc(hidden)]
     fn fail(error: E, _: Internal) -> Self::Failure;
@@ -233,6 +236,7 @@ macro_rules! keeps_the_error {
     ($($classifier:ty $(, $q:ident)?;)*) => {$(
         impl<T, E $(, $q)?> Shape<T, E> for $classifier {
             type Failure = E;
+            const IS_OUTCOME: bool = false;
 
             #[inline]
             fn fail(error: E, _: Internal) -> E {
@@ -295,6 +299,7 @@ pub struct ByOutcome<J>(J);
 
 impl<T, E, J> Shape<T, E> for ByOutcome<J> {
     type Failure = Result<T, E>;
+    const IS_OUTCOME: bool = true;
 
     #[inline]
     fn fail(error: E, _: Internal) -> Result<T, E> {

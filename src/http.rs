@@ -10,6 +10,8 @@ use crate::codes::{
     is_transient_http_status, nanos_since_epoch, parse_hint, parse_http_date, parse_retry_after_ms,
 };
 use crate::sealed::Sealed;
+#[cfg(feature = "async")]
+use crate::timeout::AttemptTimedOut;
 use crate::transient::IsTransient;
 
 /// A response whose status is a client error (4xx) or a server error (5xx).
@@ -214,6 +216,7 @@ impl<B> CheckStatus for Response<B> {
 ///
 #[doc = include_str!("../docs/http-classification.md")]
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum HttpError<E> {
     /// The server answered with an error.
     #[error(transparent)]
@@ -221,6 +224,18 @@ pub enum HttpError<E> {
     /// There is no answer, or only a part of one.
     #[error("the request failed")]
     Request(#[source] E),
+    /// An attempt was ended by its time limit.
+    #[cfg(feature = "async")]
+    #[error(transparent)]
+    TimedOut(AttemptTimedOut),
+}
+
+/// So that [`timeout_each`](crate::AsyncRetryExt::timeout_each_with) takes it.
+#[cfg(feature = "async")]
+impl<E> From<AttemptTimedOut> for HttpError<E> {
+    fn from(error: AttemptTimedOut) -> Self {
+        Self::TimedOut(error)
+    }
 }
 
 impl<E> From<StatusError> for HttpError<E> {
@@ -235,6 +250,8 @@ impl<E: IsTransient> IsTransient for HttpError<E> {
         match self {
             Self::Status(error) => error.is_transient(),
             Self::Request(error) => error.is_transient(),
+            #[cfg(feature = "async")]
+            Self::TimedOut(error) => error.is_transient(),
         }
     }
 
@@ -242,6 +259,8 @@ impl<E: IsTransient> IsTransient for HttpError<E> {
         match self {
             Self::Status(error) => error.retry_after(),
             Self::Request(error) => error.retry_after(),
+            #[cfg(feature = "async")]
+            Self::TimedOut(error) => error.retry_after(),
         }
     }
 }

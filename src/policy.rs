@@ -622,7 +622,10 @@ impl Limits {
         let now = Tick::now();
         let start = start.unwrap_or(now);
         let deadline = Deadline { max_elapsed: limit, start: Some(start), waited };
-        if deadline.elapsed_at(now).saturating_add(delay) > limit {
+        let elapsed = deadline.elapsed_at(now);
+        // Without time left, not even a zero delay fits. The longest duration is no deadline.
+        let is_over = elapsed >= limit && limit != Duration::MAX;
+        if is_over || elapsed.saturating_add(delay) > limit {
             return Err(StopReason::DeadlineExceeded);
         }
         Ok(Some(start))

@@ -119,7 +119,8 @@ impl From<ControlFlow<()>> for SleepOutcome {
 #[diagnostic::on_unimplemented(
     message = "a sleeper cannot return `{Self}`",
     label = "returns `{Self}`",
-    note = "a sleeper returns `()`, `Instant`, `ControlFlow<()>` or `SleepOutcome`: add `;` after the last expression of its block to return `()`"
+    note = "a sleeper returns `()`, `Instant`, `ControlFlow<()>` or `SleepOutcome`: add `;` after the last expression of its block to return `()`",
+    note = "a sleeper that returns a future is for async retries: `.await` the chain of an async closure, or call `step_async` in a loop"
 )]
 pub trait Wake: Into<SleepOutcome> {
     /// The part of `K` that is kept during a wait.
@@ -255,7 +256,8 @@ where
     message = "no sleeper is configured for this async retry",
     label = "`{Self}` is not an async sleeper",
     note = "enable the feature `tokio` of `retry-ext` to sleep on tokio's timer",
-    note = "or add `.sleep_with(|delay| ..)`, with a future of your runtime's timer, before `.retry_with(policy)`"
+    note = "or add `.sleep_with(|delay| ..)`, with a future of your runtime's timer, before `.retry_with(policy)`",
+    note = "a blocking sleeper fits blocking closures, and `step` in a loop"
 )]
 pub trait AsyncSleep {
     #[doc(hidden)]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
@@ -132,7 +132,7 @@ where
         let limit = remaining.map_or(self.limit, |remaining| remaining.min(self.limit));
         let timer = (self.timer)(limit);
         let future = self.operation.call(|| attempt, Internal);
-        TimedAttempt { future, timer, limit, to_error: self.to_error }
+        TimedAttempt { future, timer, limit, to_error: Some(self.to_error) }
     }
 }
 
@@ -145,7 +145,8 @@ pin_project! {
         #[pin]
         timer: W,
         limit: Duration,
-        to_error: fn(AttemptTimedOut) -> E,
+        // `None` after the limit.
+        to_error: Option<fn(AttemptTimedOut) -> E>,
     }
 }
 
@@ -158,12 +159,14 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        assert!(this.to_error.is_some(), "an attempt was polled after its time limit");
         // First, so that an operation that is ready in time is not thrown away.
         if let Poll::Ready(outcome) = this.future.poll(cx) {
             return Poll::Ready(outcome);
         }
-        let limit = *this.limit;
-        this.timer.poll(cx).map(|_fired| Err((this.to_error)(AttemptTimedOut { limit })))
+        ready!(this.timer.poll(cx));
+        let to_error = this.to_error.take().expect("it was there");
+        Poll::Ready(Err(to_error(AttemptTimedOut { limit: *this.limit })))
     }
 }
 

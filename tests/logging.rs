@@ -143,6 +143,19 @@ fn r10_after_classify_a_record_names_the_type_of_the_value_or_of_the_error() {
 }
 
 #[test]
+fn r10_a_cancelled_outcome_is_named_by_the_type_of_its_error() {
+    let _alone = alone();
+    let mut retry = LOAD.start().classify(|_: &Result<u8, ScriptError>| Verdict::Transient);
+    let outcome = Err(ScriptError::Transient(1));
+    assert!(retry.delay_after_outcome(&outcome).is_ok());
+    assert!(retry.cancelled(outcome).into_error().is_err());
+    let error = std::any::type_name::<ScriptError>();
+    let lines = taken();
+    assert_eq!(lines.len(), 2);
+    assert!(lines.iter().all(|line| line.value("error_type") == Some(error)), "{lines:?}");
+}
+
+#[test]
 fn a_recovery_is_told_at_debug() {
     let _alone = alone();
     assert!(play(LOAD, &failing(2)).end.is_ok());

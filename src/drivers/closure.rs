@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::budget::RetryBudget;
 use crate::clock::Tick;
-use crate::decision::{Decision, Judge};
+use crate::decision::{Decision, Judge, Wait};
 use crate::error::{RetryError, Stop, StopReason};
 use crate::event::{Observer, RetryEvent};
 use crate::hooks::{
@@ -89,7 +89,8 @@ pub trait RetryExt<T, E>: Operation<Outcome = Result<T, E>> {
     /// [`on_retry`](Self::on_retry) and [`delay_with`](Self::delay_with): their closures receive the whole outcome then.
     ///
     /// If the retry gives up on an `Ok` value, that last value is returned as `Ok`: an HTTP client gets the last
-    /// response, whatever its status.
+    /// response, whatever its status. A value has no [`next_delay`](RetryError::next_delay), so a loop that starts over
+    /// after a refused value needs a pause of its own.
     ///
     /// ```
     /// use std::num::ParseIntError;
@@ -197,7 +198,8 @@ pub trait RetryExt<T, E>: Operation<Outcome = Result<T, E>> {
     }
 
     /// Computes the nominal delay before each retry in the place of the backoff: `delay` receives the number of the
-    /// retry, from 1, and the error. The cap, jitter, a hint, the deadline and the budget still apply. With
+    /// retry, from 1, and the error. The cap, jitter, a hint, the deadline and the budget still apply, and may refuse the
+    /// retry after the call. With
     /// [`Jitter::Decorrelated`](crate::Jitter::Decorrelated), the computed delay takes the place of the initial delay. A
     /// second `delay_with` replaces the first.
     ///
@@ -651,8 +653,12 @@ impl<C, N, S, O, D, B> Hooks<C, N, S, O, D, B> {
             let Self { classifier, hook, observer, delay, budget, .. } = &mut *self;
             let judge = Judge { classifier, delay, budget };
             let report = Report { call, observer };
-            let stopped = |stop| attempts.stopped(stop);
-            let decided = decision.failed(&failure, judgement, judge, &mut state, report, stopped);
+            let noted = |decided: Result<&Wait, Stop>| {
+                if let Err(stop) = decided {
+                    attempts.stopped(stop);
+                }
+            };
+            let decided = decision.failed(&failure, judgement, judge, &mut state, report, noted);
             let wait = match decided {
                 Ok(wait) => wait,
                 Err(stop) => return give_up::<T, E, C>(decision, failure, stop),

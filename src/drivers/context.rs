@@ -153,8 +153,8 @@ pub struct RetryContext<H = Hooks> {
     caller: &'static Location<'static>,
     hooks: H,
     decision: Decision,
-    /// The retry that was granted last, in case its wait ends early.
-    granted: Option<Wait>,
+    /// The retry that was granted last, in case its wait ends early, and the type of its failure.
+    granted: Option<(Wait, &'static str)>,
     stopped: Option<Stop>,
 }
 
@@ -332,7 +332,7 @@ impl<H> RetryContext<H> {
     }
 
     /// Returns the time from now until the policy's [deadline](RetryPolicy::with_max_elapsed): zero if it has passed,
-    /// `None` if the policy has none. After [`succeeded`](Self::succeeded) or [`reset`](Self::reset) it is the whole time,
+    /// `None` if the policy has none. A wait that was granted counts as passed. After [`succeeded`](Self::succeeded) or [`reset`](Self::reset) it is the whole time,
     /// until the next failure starts the count.
     ///
     /// ```
@@ -392,7 +392,7 @@ impl<H> RetryContext<H> {
     /// assert_eq!((retry.attempt(), retry.waited().as_secs()), (2, 0));
     /// ```
     pub const fn woken(&mut self) {
-        if let Some(wait) = self.granted.take() {
+        if let Some((wait, _)) = self.granted.take() {
             self.decision.woken(wait);
         }
     }
@@ -413,7 +413,7 @@ where
     ///
     /// Returns the error, in a [`RetryError`] with the reason for which there is no further attempt. Every further failure
     /// returns the same reason, until a success or [`reset`](Self::reset). After [`classify`](Self::classify), a last `Ok`
-    /// value is returned as a success is.
+    /// value is returned as a success is, and the next outcome begins a new count.
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;
@@ -536,7 +536,8 @@ where
             }
             Ended::Cancelled(failure) => {
                 let failure_type = C::type_name(&failure, Internal);
-                C::finish(self.cancel(failure, failure_type), Internal).map(Some)
+                let stopped = self.cancel(failure, failure_type);
+                self.finish::<T, E>(stopped).map(Some)
             }
         }
     }
@@ -705,8 +706,23 @@ where
         };
         match self.decide::<T, E>(&failure, judgement) {
             Ok(delay) => Judged::Granted(failure, delay),
-            Err(stop) => Judged::Ended(C::finish(self.decision.give_up(failure, stop), Internal)),
+            Err(stop) => {
+                let stopped = self.decision.give_up(failure, stop);
+                Judged::Ended(self.finish::<T, E>(stopped))
+            }
         }
+    }
+
+    /// Makes the result of a stop. A last value looks like a success to the caller, so the loop counts afresh after it.
+    fn finish<T, E>(&mut self, stopped: RetryError<C::Failure>) -> Result<T, RetryError<E>>
+    where
+        C: Classify<T, E>,
+    {
+        let result = C::finish(stopped, Internal);
+        if result.is_ok() {
+            self.reset();
+        }
+        result
     }
 
     fn decide<T, E>(
@@ -726,15 +742,18 @@ where
         *granted = None;
         // Made again each time: a process may fork between two failures.
         let mut state = policy.backoff.state(decision.attempt());
-        let stopping = |stop| *stopped = Some(stop);
         let call = Call { policy, caller };
         let Hooks { classifier, hook, observer, delay, budget, .. } = hooks;
         let judge = Judge { classifier, delay, budget };
         let report = Report { call, observer };
-        let wait = decision.failed(failure, judgement, judge, &mut state, report, stopping)?;
+        let failure_type = C::type_name(failure, Internal);
+        let noted = |decided: Result<&Wait, Stop>| match decided {
+            Ok(wait) => *granted = Some((wait.clone(), failure_type)),
+            Err(stop) => *stopped = Some(stop),
+        };
+        let wait = decision.failed(failure, judgement, judge, &mut state, report, noted)?;
         let delay = wait.delay(policy);
         hook.retry(&wait.event(policy, delay, failure), Internal);
-        *granted = Some(wait);
         Ok(delay)
     }
 
@@ -767,7 +786,7 @@ where
         let Self { policy, caller, hooks, decision, granted, stopped } = self;
         let report = hooks.report(Call { policy, caller });
         let stopping = |stop| *stopped = Some(stop);
-        if let Some(wait) = granted.take() {
+        if let Some((wait, failure_type)) = granted.take() {
             return decision.cancelled(wait, failure, failure_type, report, stopping);
         }
         let stop = Stop::because(StopReason::Cancelled);

@@ -307,6 +307,10 @@ where
     /// With a deadline, all of the retry ends at the deadline, even if an attempt hangs. A second `timeout_each`
     /// adds a limit: the shorter one ends the attempt.
     ///
+    /// # Panics
+    ///
+    /// The future panics outside of a tokio runtime with its timer enabled, even with [`sleep_with`](Self::sleep_with).
+    ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() {
@@ -817,6 +821,10 @@ where
             unreachable!("an attempt was just begun");
         };
         let outcome = ready!(future.poll(cx));
+        if C::IS_OUTCOME {
+            // Drops the attempt's future before its outcome is judged, and ends this one if the judge panics.
+            this.state.set(State::End);
+        }
         match this.hooks.classifier.judge(outcome, Internal) {
             Ok(value) => {
                 this.state.set(State::End);

@@ -390,9 +390,10 @@ where
             let judge = Judge { classifier, delay, budget };
             let report = Report { call, observer };
             let mut refused = None;
-            let stopped = |stop| refused = pause_after(stop, call.policy);
-            let decided =
-                this.decision.failed(&error, judgement, judge, &mut state, report, stopped);
+            let noted = |decided: Result<&Wait, Stop>| {
+                refused = decided.err().and_then(|stop| pause_after(stop, call.policy));
+            };
+            let decided = this.decision.failed(&error, judgement, judge, &mut state, report, noted);
             let wait = match decided {
                 Ok(wait) => wait,
                 Err(stop) => {

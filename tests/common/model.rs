@@ -194,8 +194,12 @@ impl Rules {
 
     /// Whether a wait ends in time. The longest duration is no deadline: nothing is longer.
     pub fn fits(&self, clock: Duration, waited: Duration, delay: Duration) -> bool {
-        let end = clock.max(waited).saturating_add(delay);
-        self.max_elapsed.is_none_or(|max_elapsed| end <= max_elapsed)
+        let elapsed = clock.max(waited);
+        self.max_elapsed.is_none_or(|max_elapsed| {
+            // Without time left, not even a delay of zero fits.
+            let is_over = elapsed >= max_elapsed && max_elapsed != Duration::MAX;
+            !is_over && elapsed.saturating_add(delay) <= max_elapsed
+        })
     }
 }
 
@@ -401,8 +405,10 @@ impl<'a> Model<'a> {
             let delay = granted.or(seen.next_delay()).map_or(least, |it| it.clamp(least, most));
             // A curve that begins at zero must not make a caller spin.
             let pause = if delay.is_zero() && rules.nominal(attempt).end().is_zero() {
-                let after = rules.nominal(attempt + 1);
-                seen.next_delay().unwrap_or_default().clamp(*after.start(), *after.end())
+                let mut later = (1..=64).map(|later| rules.nominal(attempt + later));
+                later.find(|later| !later.end().is_zero()).map_or(Duration::ZERO, |after| {
+                    seen.next_delay().unwrap_or_default().clamp(*after.start(), *after.end())
+                })
             } else {
                 delay
             };
