@@ -1,128 +1,61 @@
-//! `cargo run --example basic_retry` or `cargo run --example basic_retry -- URL`
+//! `cargo run --example basic_retry`, or `cargo run --example basic_retry -- URL`
 //!
-//! Fetches a page and retries what is transient. Without a URL it starts a server of its own, which
-//! closes the first connection, answers the second with 503 and `Retry-After: 1`, and the third with
-//! the page.
+//! Fetches a page and retries transient failures. Without a URL, it starts a server on this machine. The server resets
+//! the first connection, answers the second with 503 and `Retry-After: 1`, and the third with the page.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+#[path = "support/server.rs"]
+mod server;
+
+use std::env;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use std::{io, thread};
 
-use retry_ext::{IsTransient, RetryError, RetryExt, RetryPolicy};
-use ureq::http::StatusCode;
+use anyhow::{Chain, Context};
+use retry_ext::{CheckStatus, HttpError, RetryExt, RetryPolicy};
+use server::{Answer, Server};
+use ureq::Agent;
 
-#[derive(Debug, thiserror::Error)]
-enum FetchError {
-    #[error("the server answered {status}")]
-    Status { status: StatusCode, retry_after: Option<Duration> },
-    #[error("the request failed")]
-    Network(#[from] ureq::Error),
+fn fetch(agent: &Agent, url: &str) -> Result<String, HttpError<ureq::Error>> {
+    Ok(agent.get(url).call()?.check_status()?.body_mut().read_to_string()?)
 }
 
-impl IsTransient for FetchError {
-    fn is_transient(&self) -> bool {
-        match self {
-            Self::Status { status, .. } => matches!(status.as_u16(), 408 | 429 | 502..=504),
-            Self::Network(ureq::Error::Io(error)) => error.is_transient(),
-            Self::Network(error) => matches!(error, ureq::Error::Timeout(_)),
-        }
-    }
+fn run() -> anyhow::Result<()> {
+    let config = Agent::config_builder()
+        .http_status_as_error(false) // `check_status` makes the error, with the hint of the server
+        .timeout_global(Some(Duration::from_secs(10)));
+    let (url, config) = match env::args().nth(1) {
+        Some(url) => (url, config),
+        None => (flaky_server()?, config.proxy(None)),
+    };
+    let agent = config.build().into();
 
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Status { retry_after, .. } => *retry_after,
-            Self::Network(_) => None,
-        }
-    }
-}
-
-fn fetch(agent: &ureq::Agent, url: &str) -> Result<String, FetchError> {
-    let mut response = agent.get(url).call()?;
-    let status = response.status();
-    if !status.is_success() {
-        let header = response.headers().get("retry-after");
-        let seconds = header.and_then(|value| value.to_str().ok()?.parse().ok());
-        return Err(FetchError::Status { status, retry_after: seconds.map(Duration::from_secs) });
-    }
-    Ok(response.body_mut().read_to_string()?)
-}
-
-fn fetch_and_print(agent: &ureq::Agent, url: &str) -> Result<(), RetryError<FetchError>> {
     let started = Instant::now();
-    let mut attempts = 0;
-    let body = (|| {
-        attempts += 1;
-        fetch(agent, url)
-    })
-    // The library's own records hold no text of the error; here it is no secret.
-    .on_retry(|retry| log::info!("attempt {}: {}", retry.attempt, report(retry.error)))
-    .retry_with(RetryPolicy::new())?;
-    println!("{}", body.trim_end());
-    println!("attempts: {attempts}, time: {:.1} s", started.elapsed().as_secs_f64());
+    let mut attempts = 1;
+    let page = (|| fetch(&agent, &url))
+        .on_retry(|retry| {
+            attempts = retry.attempt + 1;
+            let causes: Vec<_> = Chain::new(retry.error).map(ToString::to_string).collect();
+            eprintln!("{retry}: {}", causes.join(": "));
+        })
+        .retry_with(RetryPolicy::new())
+        .with_context(|| format!("cannot fetch {url}"))?;
+    println!("{}", page.trim_end());
+    println!("attempts: {attempts}, time: {:.1?}", started.elapsed());
     Ok(())
 }
 
-/// The error and its causes in one line.
-fn report(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
-}
-
 fn main() -> ExitCode {
-    // Retries are shown unless RUST_LOG says otherwise.
-    let filter = env_logger::Env::default().default_filter_or("info,retry_ext=debug");
-    env_logger::Builder::from_env(filter).format_timestamp_millis().init();
-
-    let config = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(Duration::from_secs(10)));
-    let (url, config) = match std::env::args().nth(1) {
-        Some(url) => (url, config),
-        // No proxy of the environment can reach a server on this machine's loopback.
-        None => match flaky_server() {
-            Ok(url) => (url, config.proxy(None)),
-            Err(error) => {
-                eprintln!("cannot start a server on this machine: {error}");
-                return ExitCode::FAILURE;
-            }
-        },
-    };
-    match fetch_and_print(&config.build().into(), &url) {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("cannot fetch {url}: {}", report(&error));
+            eprintln!("{error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Answers three connections, each in its own way, and returns where.
-fn flaky_server() -> io::Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let url = format!("http://{}/", listener.local_addr()?);
-    thread::spawn(move || {
-        let answers = [
-            "",
-            "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nContent-Length: 24\r\nConnection: close\r\n\r\nHere is the page at last",
-        ];
-        for (connection, answer) in listener.incoming().zip(answers) {
-            if let Err(error) = connection.and_then(|stream| serve(&stream, answer)) {
-                log::error!("the server failed: {error}");
-            }
-        }
-    });
-    Ok(url)
-}
-
-/// Reads a request up to its empty line, answers it, and closes the connection.
-fn serve(mut stream: &TcpStream, answer: &str) -> io::Result<()> {
-    for line in BufReader::new(stream).lines() {
-        if line?.is_empty() {
-            break;
-        }
-    }
-    stream.write_all(answer.as_bytes())
+fn flaky_server() -> anyhow::Result<String> {
+    let answers =
+        vec![Answer::Reset, Answer::unavailable("1"), Answer::ok("Here is the page at last")];
+    Ok(Server::start(answers).context("cannot start a server on this machine")?.url)
 }

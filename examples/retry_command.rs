@@ -1,46 +1,48 @@
 //! `cargo run --example retry_command -- --attempts 5 -- COMMAND ARGS…`
 //!
-//! Runs a command until it succeeds. The policy comes from the option and from the `RETRY_*` variables
-//! of the environment; the command's output passes through, and its last exit code is this one's.
-//! A command that is not found, may not be run, or is ended by a signal is not retried. Each run reads
-//! on where the one before has left the input.
+//! Runs a command until it succeeds. The policy comes from the option and from the `RETRY_*` variables of the
+//! environment. The command's output passes through, and its last exit code is the exit code of this program.
+//!
+//! A command that is not found, cannot be run, or is ended by a signal is not retried. Each run continues to read the
+//! input where the last run stopped.
+//!
+//! On Unix, SIGINT and SIGTERM are passed on to the command, and end the retry: after the run, or at once during a
+//! wait. Unless the command then succeeds, the exit code is 128 plus the signal's number, as in shells.
 
+#[path = "support/signals.rs"]
+mod signals;
+
+use std::error::Error;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
 
-use retry_ext::{IsTransient, RetryConfig, RetryEvent, RetryExt};
+use retry_ext::{IsTransient, RetryConfig, RetryExt, RetryPolicy};
+use signals::Signals;
 
 const USAGE: &str = "usage: retry_command [--attempts N] [--on CODE,CODE…] [--] COMMAND [ARGS…]
 
-  --attempts N       how often the command is run at most (1 to 1000)
-  --on CODE,CODE…    only these exit codes are retried; otherwise all but 126 and 127, and but
-                     128 + N of a command that signal N has ended
-  --help             says this
+  --attempts N       runs the command at most N times (1 to 1000)
+  --on CODE,CODE…    retries only these exit codes; without it, all exit codes except 126 and 127,
+                     and no command that a signal has ended (128 + its number)
+  --help             prints this text
 
 The environment: RETRY_MAX_ATTEMPTS, RETRY_BACKOFF_FACTOR, RETRY_INITIAL_DELAY, RETRY_MAX_DELAY,
 RETRY_MAX_RETRY_AFTER, RETRY_MAX_ELAPSED, RETRY_JITTER, RETRY_LOG; and RUST_LOG.";
 
-/// The shell's words for cannot be run and not found.
+/// As in shells.
 const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, IsTransient)]
 enum CommandError {
     #[error("cannot run {}", Path::new(.0).display())]
+    #[transient(forward = 1)]
     Start(OsString, #[source] std::io::Error),
     #[error("{status}")]
+    #[transient(if = *transient)]
     Failed { status: ExitStatus, transient: bool },
-}
-
-impl IsTransient for CommandError {
-    fn is_transient(&self) -> bool {
-        match self {
-            Self::Start(_, error) => error.is_transient(),
-            Self::Failed { transient, .. } => *transient,
-        }
-    }
 }
 
 impl CommandError {
@@ -53,14 +55,18 @@ impl CommandError {
     }
 }
 
-/// A command that a signal ended has no exit code; shells say 128 and the signal.
+/// The exit code of a command; for one that a signal has ended, 128 and the signal's number.
 fn code_of(status: ExitStatus) -> u8 {
     #[cfg(unix)]
     let signal = std::os::unix::process::ExitStatusExt::signal(&status);
     #[cfg(not(unix))]
     let signal = None;
-    let code = status.code().or(signal.map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    code.or(signal.map(code_of_signal)).unwrap_or(1)
+}
+
+fn code_of_signal(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(1)
 }
 
 #[derive(Debug, Default)]
@@ -96,20 +102,45 @@ fn options() -> Result<Options, lexopt::Error> {
     Ok(options)
 }
 
-fn run(options: &Options) -> Result<(), CommandError> {
+fn run(options: &Options, signals: &Signals) -> Result<(), CommandError> {
     let (program, arguments) = options.command.split_first().expect("there is a command");
-    let start = Command::new(program).args(arguments).status();
-    let status = start.map_err(|error| CommandError::Start(program.clone(), error))?;
+    let started = Command::new(program).args(arguments).spawn();
+    let status = started.and_then(|mut command| signals.wait(&mut command));
+    let status = status.map_err(|error| CommandError::Start(program.clone(), error))?;
     if status.success() {
         return Ok(());
     }
     let code = code_of(status);
     let transient = match &options.on {
+        _ if signals.stop().is_some() => false,
         Some(codes) => codes.contains(&code),
-        // Mostly a signal is somebody's wish that the command end.
         None => status.code().is_some() && code != CANNOT_RUN && code != NOT_FOUND,
     };
     Err(CommandError::Failed { status, transient })
+}
+
+fn retry(options: &Options, policy: RetryPolicy) -> Result<ExitCode, Box<dyn Error>> {
+    let signals = Signals::new()?;
+    let logs = policy.logging();
+    let outcome = (|| run(options, &signals))
+        .on_retry(|retry| {
+            if logs {
+                log::warn!("{retry}: {}", retry.error);
+            }
+        })
+        .sleep_with(|delay| signals.sleep(delay))
+        .retry_with(policy.with_logging(false)); // its records have no exit status
+    let Err(stopped) = outcome else { return Ok(ExitCode::SUCCESS) };
+    let error = stopped.error();
+    if let Some(signal) = signals.stop() {
+        eprintln!("retry_command: stopped by signal {signal}: {error}");
+        return Ok(code_of_signal(signal).into());
+    }
+    match error.source() {
+        Some(source) => eprintln!("retry_command: {error}: {source}"),
+        None => eprintln!("retry_command: {error}: {stopped}"),
+    }
+    Ok(error.exit_code().into())
 }
 
 fn main() -> ExitCode {
@@ -128,23 +159,9 @@ fn main() -> ExitCode {
     let in_code = RetryConfig { max_attempts: options.attempts, ..RetryConfig::default() };
     let policy =
         RetryConfig::from_env().and_then(|environment| in_code.or(environment).into_policy());
-    let policy = match policy {
-        Ok(policy) => policy.with_name("command"),
-        Err(error) => {
-            eprintln!("retry_command: {error}");
-            return ExitCode::from(2);
-        }
-    };
-    let hear = |retry: &RetryEvent<'_, CommandError>| log::warn!("{}", retry.error);
-    match (|| run(&options)).on_retry(hear).retry_with(policy) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(stopped) => {
-            let error = stopped.error();
-            match std::error::Error::source(error) {
-                Some(source) => eprintln!("retry_command: {error}: {source}"),
-                None => eprintln!("retry_command: {error}: {stopped}"),
-            }
-            ExitCode::from(error.exit_code())
-        }
-    }
+    let code = policy.map_err(Into::into).and_then(|policy| retry(&options, policy));
+    code.unwrap_or_else(|error| {
+        eprintln!("retry_command: {error}");
+        ExitCode::from(2)
+    })
 }

@@ -1,5 +1,4 @@
-//! The examples, run as a person runs them. They really wait: `basic_retry` for three seconds and
-//! more, the others for fractions of one.
+//! The examples, run as a person runs them. They really wait: `basic_retry` for three seconds, the others for less.
 
 use std::process::{Command, Output};
 
@@ -8,13 +7,17 @@ fn run(example: &str, arguments: &[&str]) -> Output {
 }
 
 fn run_with(example: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    command(example, arguments, variables).output().expect("cargo runs")
+}
+
+fn command(example: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     for proxy in
         ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
     {
         command.env_remove(proxy);
     }
-    // Nor may variables of whoever runs the tests change what they show.
+    // The environment of the tests must not change the output of the examples.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("RETRY_") {
             command.env_remove(name);
@@ -25,9 +28,8 @@ fn run_with(example: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Ou
         .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env_remove("RUST_LOG")
-        .envs(variables.iter().copied())
-        .output()
-        .expect("cargo runs")
+        .envs(variables.iter().copied());
+    command
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -41,14 +43,13 @@ fn basic_retry_fetches_the_page_at_the_third_attempt_and_shows_each_retry() {
     assert!(output.status.success(), "{log}");
     assert!(out.contains("Here is the page at last"), "{out}");
     assert!(out.contains("attempts: 3"), "{out}");
-    for part in [
-        "attempt 1 of 3 failed with basic_retry::FetchError, retrying in 1s",
-        "attempt 2 of 3 failed with basic_retry::FetchError, retrying in 2s",
-        "the server answered 503 Service Unavailable",
-        "succeeded after 3 attempts and 3s of waiting",
-    ] {
-        assert!(log.contains(part), "{part} is missing in:\n{log}");
-    }
+    let retries: Vec<&str> = log.lines().collect();
+    assert_eq!(retries.len(), 2, "each retry is one line:\n{log}");
+    assert!(retries[0].starts_with("attempt 1 of 3 failed, retrying in 1s: the request failed: "));
+    assert_eq!(
+        retries[1],
+        "attempt 2 of 3 failed, retrying in 2s: HTTP status 503 Service Unavailable"
+    );
 }
 
 #[test]
@@ -64,7 +65,7 @@ fn basic_retry_says_what_is_wrong_with_a_bad_url_and_fails() {
 
 #[test]
 fn basic_retry_retries_a_refused_port_and_then_fails() {
-    // Port 1 (tcpmux) is one that nobody serves.
+    // Port 1 (tcpmux) has no server.
     let output = run("basic_retry", &["http://127.0.0.1:1/"]);
     assert_eq!(output.status.code(), Some(1));
     let log = text(&output.stderr);
@@ -90,7 +91,7 @@ fn basic_retry_does_not_retry_a_404() {
     server.join().expect("one request, one answer");
     assert_eq!(output.status.code(), Some(1));
     let log = text(&output.stderr);
-    assert!(log.contains("permanent error: the server answered 404 Not Found"), "{log}");
+    assert!(log.contains("permanent error: HTTP status 404 Not Found"), "{log}");
 }
 
 #[test]
@@ -126,8 +127,11 @@ fn api_call_gets_its_story_at_the_fourth_connection() {
     assert!(output.status.success(), "{log}");
     assert!(out.contains("Once upon a time there was a server that answered."), "{out}");
     assert!(out.contains("connections: 4"), "{out}");
-    for attempt in 1..=3 {
-        assert!(log.contains(&format!("read the story: attempt {attempt} of 5 failed")), "{log}");
+    let records: Vec<&str> = log.lines().collect();
+    assert_eq!(records.len(), 3, "each retry is logged once:\n{log}");
+    for (record, attempt) in records.iter().zip(1..) {
+        let part = format!("read the story: attempt {attempt} of 5 failed with ureq::");
+        assert!(record.contains(&part), "{log}");
     }
 }
 
@@ -159,9 +163,13 @@ fn locked_file_waits_for_the_other_process() {
 
 #[cfg(unix)]
 mod command {
-    use std::process::Output;
+    use std::io::{BufRead, BufReader};
+    use std::process::{Child, Output, Stdio};
 
-    use super::{run_with, text};
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+
+    use super::{command, run_with, text};
 
     fn retry_command(arguments: &[&str]) -> Output {
         run_with("retry_command", arguments, &[("RETRY_INITIAL_DELAY", "1ms")])
@@ -182,8 +190,10 @@ mod command {
         assert!(output.status.success());
         assert_eq!(text(&output.stdout), "call\ncall\ncall\n");
         let log = text(&output.stderr);
-        assert!(log.contains("command: attempt 2 of 5 failed"), "{log}");
-        assert!(log.contains("retrying in 2ms"), "{log}");
+        let records: Vec<&str> = log.lines().collect();
+        assert_eq!(records.len(), 2, "each retry is logged once:\n{log}");
+        let end = "attempt 2 of 5 failed, retrying in 2ms: exit status: 75";
+        assert!(records[1].ends_with(end), "{log}");
     }
 
     #[test]
@@ -212,6 +222,81 @@ mod command {
             retry_command(&["--attempts", "5", "--", "sh", "-c", "echo call; no-such-command"]);
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(127), "call\n"));
         assert_eq!(retry_command(&["./Cargo.toml"]).status.code(), Some(126));
+    }
+
+    #[test]
+    fn the_exit_code_of_a_command_that_a_signal_has_ended_is_128_and_the_signal() {
+        let output = retry_command(&["sh", "-c", "echo call; kill -USR1 $$"]);
+        assert_eq!(text(&output.stdout), "call\n");
+        assert_eq!(output.status.code(), Some(128 + Signal::SIGUSR1 as i32));
+    }
+
+    /// Starts a retry of a script that prints `$PPID`, the id of `retry_command`, and returns that id.
+    fn start(script: &str, delay: &str) -> (Child, Pid) {
+        let arguments = ["--attempts", "3", "--", "sh", "-c", script];
+        let mut started = command("retry_command", &arguments, &[("RETRY_INITIAL_DELAY", delay)])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("cargo runs");
+        let mut id = String::new();
+        // A byte at a time, to leave the rest of the output in the pipe.
+        let output = started.stdout.as_mut().expect("a pipe");
+        BufReader::with_capacity(1, output).read_line(&mut id).expect("an id");
+        (started, Pid::from_raw(id.trim().parse().expect("an id")))
+    }
+
+    /// Returns the exit code, and the further output.
+    fn end(started: Child) -> (Option<i32>, String) {
+        let output = started.wait_with_output().expect("it ends");
+        (output.status.code(), text(&output.stdout).to_owned())
+    }
+
+    #[test]
+    fn a_signal_during_a_run_is_passed_on_and_ends_the_retry() {
+        for signal in [Signal::SIGTERM, Signal::SIGINT] {
+            // Without the signal, the command would sleep for a minute.
+            let (started, id) = start("echo $PPID; exec sleep 60", "1ms");
+            kill(id, signal).expect("it runs");
+            assert_eq!(end(started), (Some(128 + signal as i32), String::new()));
+        }
+    }
+
+    /// Handles the signal in its own way: the handler ends the loop.
+    fn handles(name: &str, handler: &str) -> String {
+        format!("trap '{handler}' {name}; echo $PPID; while :; do sleep 0.01; done")
+    }
+
+    #[test]
+    fn after_a_signal_a_command_ends_in_its_own_time_and_its_failure_is_not_retried() {
+        for (signal, name) in [(Signal::SIGTERM, "TERM"), (Signal::SIGINT, "INT")] {
+            let (started, id) = start(&handles(name, "echo cleaned up; exit 3"), "1ms");
+            kill(id, signal).expect("it runs");
+            assert_eq!(end(started), (Some(128 + signal as i32), "cleaned up\n".to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_command_that_succeeds_after_a_signal_has_succeeded() {
+        let (started, id) = start(&handles("TERM", "echo finished; exit 0"), "1ms");
+        kill(id, Signal::SIGTERM).expect("it runs");
+        assert_eq!(end(started), (Some(0), "finished\n".to_owned()));
+    }
+
+    #[test]
+    fn a_signal_during_a_wait_ends_it_at_once() {
+        for signal in [Signal::SIGTERM, Signal::SIGINT] {
+            // Without the signal, the wait would take a minute.
+            let (mut started, id) = start("echo $PPID; exit 75", "60s");
+            let log = BufReader::new(started.stderr.take().expect("a pipe"));
+            let mut log = log.lines().map(|line| line.expect("text"));
+            assert!(log.any(|line| line.ends_with("retrying in 60s: exit status: 75")));
+            kill(id, signal).expect("it waits");
+            let number = signal as i32;
+            let last = format!("retry_command: stopped by signal {number}: exit status: 75");
+            assert_eq!(log.next(), Some(last));
+            assert_eq!(end(started), (Some(128 + number), String::new()));
+        }
     }
 
     #[test]

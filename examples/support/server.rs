@@ -1,10 +1,7 @@
 //! A small HTTP server on loopback that fails in real ways, one connection after another.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each program that has this module uses a part of it"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each program with this module uses a part of it")]
 
+use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -12,16 +9,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// What happens to one connection.
+/// The fate of one connection.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// It is closed with the request unread, which resets it.
+    /// The connection is closed with the request unread, which resets it.
     Reset,
-    /// It is closed in the middle of the body.
+    /// The connection is closed in the middle of the body.
     HalfABody,
-    /// Nothing is answered for so long.
+    /// The connection is closed without an answer, after this time.
     Stall(Duration),
-    /// A whole answer: status line, further header lines, body.
+    /// A whole answer: status, further header lines, body.
     Whole(&'static str, Vec<String>, &'static str),
 }
 
@@ -30,13 +27,16 @@ impl Answer {
         Self::Whole("200 OK", Vec::new(), body)
     }
 
-    pub fn too_many_requests(retry_after: impl Into<String>) -> Self {
-        let header = format!("Retry-After: {}", retry_after.into());
-        Self::Whole("429 Too Many Requests", vec![header], "slow down")
+    pub fn too_many_requests(retry_after: impl Display) -> Self {
+        Self::Whole("429 Too Many Requests", vec![format!("Retry-After: {retry_after}")], "")
+    }
+
+    pub fn unavailable(retry_after: impl Display) -> Self {
+        Self::Whole("503 Service Unavailable", vec![format!("Retry-After: {retry_after}")], "")
     }
 }
 
-/// The server; it stops answering after its last answer.
+/// The server, which stops after its last answer.
 #[derive(Debug)]
 pub struct Server {
     pub url: String,
@@ -52,14 +52,14 @@ impl Server {
         thread::spawn(move || {
             for (stream, answer) in listener.incoming().zip(answers) {
                 counter.fetch_add(1, Ordering::Relaxed);
-                // Each in a thread of its own: one that stalls must not hold up the next.
+                // Each in its own thread: a stalled connection must not hold up the next one.
                 thread::spawn(move || stream.and_then(|stream| serve(&stream, &answer)));
             }
         });
         Ok(Self { url, connections })
     }
 
-    /// How many connections were made so far.
+    /// The number of connections so far.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
@@ -67,7 +67,7 @@ impl Server {
 
 fn serve(mut stream: &TcpStream, answer: &Answer) -> io::Result<()> {
     if let Answer::Reset = answer {
-        // Wait for the first byte of the request, and close without reading it.
+        // Waits for the first byte of the request, and closes without reading it.
         stream.peek(&mut [0])?;
         return Ok(());
     }
