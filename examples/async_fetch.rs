@@ -1,16 +1,14 @@
 //! `cargo run --example async_fetch`
 //!
-//! Fifty concurrent fetches from a server that closes connections, says that it is busy, and stalls;
-//! retried with full jitter. A progress bar shows what is waiting and why; where the output is no
-//! terminal, each retry is a line.
+//! Fetches fifty pages at once from a server that closes connections, is busy, or stalls, with retries under full jitter.
+//! A progress bar shows the waiting fetches by reason. If the output is not a terminal, each retry is a line.
 
 use std::collections::{BTreeMap, HashMap};
-use std::error::Error;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use retry_ext::{AsyncRetryExt, IsTransient, Jitter, RetryPolicy};
+use retry_ext::{CheckStatus, HttpError, Jitter, RetryError, RetryEvent, RetryPolicy};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -18,144 +16,86 @@ use tokio::time::Instant;
 
 const FETCHES: u64 = 50;
 
-/// A `static`, so that each waiting task holds a reference and not a copy.
+/// A `static`, so that each task holds a reference instead of a copy.
 static POLICY: RetryPolicy = RetryPolicy::new()
     .with_max_attempts(6)
     .with_initial_delay(Duration::from_millis(200))
     .with_max_delay(Duration::from_secs(2))
     .with_jitter(Jitter::Full)
-    .with_logging(false); // the progress bar tells it
+    .with_logging(false); // the progress bar shows the retries
 
-#[derive(Debug, thiserror::Error)]
-enum FetchError {
-    #[error("the server is busy")]
-    Busy { retry_after: Option<Duration> },
-    #[error("the server answered {0}")]
-    Status(u16),
-    #[error("the request failed")]
-    Request(#[from] reqwest::Error),
-}
-
-impl IsTransient for FetchError {
-    fn is_transient(&self) -> bool {
-        match self {
-            Self::Busy { .. } => true,
-            Self::Status(code) => matches!(code, 408 | 429 | 502 | 504),
-            // All that goes wrong on the way; not a bad URL or a redirect without end.
-            Self::Request(error) => !error.is_builder() && !error.is_redirect(),
-        }
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Busy { retry_after } => *retry_after,
-            Self::Status(_) | Self::Request(_) => None,
-        }
-    }
-}
-
-impl FetchError {
-    fn in_a_word(&self) -> &'static str {
-        match self {
-            Self::Busy { .. } => "busy",
-            Self::Status(_) => "status",
-            Self::Request(error) if error.is_timeout() => "timeout",
-            Self::Request(_) => "connection",
-        }
-    }
-}
+type FetchError = HttpError<reqwest::Error>;
 
 async fn fetch(client: &reqwest::Client, url: &str) -> Result<String, FetchError> {
-    let response = client.get(url).send().await?;
-    match response.status().as_u16() {
-        200..=299 => Ok(response.text().await?),
-        503 => {
-            let header = response.headers().get("retry-after");
-            let seconds = header.and_then(|value| value.to_str().ok()?.parse().ok());
-            Err(FetchError::Busy { retry_after: seconds.map(Duration::from_secs) })
-        }
-        code => Err(FetchError::Status(code)),
-    }
+    Ok(client.get(url).send().await?.check_status()?.text().await?)
 }
 
-/// Who waits, and why.
+/// The progress, and the waiting fetches by reason.
 struct Board {
     bar: ProgressBar,
-    waiting: Mutex<BTreeMap<&'static str, u32>>,
+    waiting: Mutex<BTreeMap<&'static str, i32>>,
 }
 
 impl Board {
-    fn new() -> Self {
-        let style = ProgressStyle::with_template("{bar:30} {pos:>2} of {len} fetched  {msg}");
-        let bar = ProgressBar::new(FETCHES)
-            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, waiting: Mutex::default() }
+    fn new() -> anyhow::Result<Self> {
+        let style = "{bar:30} {pos:>2} of {len} fetched  waiting: {msg}";
+        let bar = ProgressBar::new(FETCHES).with_style(ProgressStyle::with_template(style)?);
+        Ok(Self { bar, waiting: Mutex::default() })
     }
 
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<&'static str, u32>)) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut waiting);
-        let reasons = waiting.iter().filter(|(_, count)| **count > 0);
-        let reasons: Vec<String> = reasons.map(|(why, count)| format!("{count} {why}")).collect();
-        let message = if reasons.is_empty() {
-            String::new()
-        } else {
-            format!("waiting: {}", reasons.join(", "))
-        };
-        self.bar.set_message(message);
-    }
-
-    fn waits(&self, why: &'static str) {
-        self.change(|waiting| *waiting.entry(why).or_default() += 1);
-    }
-
-    fn goes_on(&self, why: &'static str) {
-        self.change(|waiting| *waiting.entry(why).or_default() -= 1);
+    fn add(&self, reason: &'static str, number: i32) {
+        let mut waiting = self.waiting.lock().expect("no panic with the lock");
+        *waiting.entry(reason).or_default() += number;
+        let reasons: Vec<_> = waiting.iter().map(|(why, count)| format!("{count} {why}")).collect();
+        self.bar.set_message(reasons.join(", "));
     }
 }
 
-/// One fetch with all its attempts; yields their number.
+fn reason(error: &FetchError) -> &'static str {
+    match error {
+        HttpError::Status(_) => "busy",
+        HttpError::Request(error) if error.is_timeout() => "timeout",
+        HttpError::Request(_) => "connection",
+    }
+}
+
+/// Fetches one page, and returns the number of attempts.
 async fn fetch_with_retries(
     client: &reqwest::Client,
     board: &Board,
     url: &str,
-) -> Result<u32, Box<dyn Error + Send + Sync>> {
-    let state = Mutex::new((0, None)); // the attempts so far, and why it waits
-    let lock = || state.lock().unwrap_or_else(PoisonError::into_inner);
-    (|| {
-        let why = {
-            let mut state = lock();
-            state.0 += 1;
-            state.1.take()
-        };
-        if let Some(why) = why {
-            board.goes_on(why);
-        }
-        fetch(client, url)
-    })
-    .on_retry(|retry| {
-        let why = retry.error.in_a_word();
-        lock().1 = Some(why);
-        board.waits(why);
+) -> Result<u32, RetryError<FetchError>> {
+    let mut retry = POLICY.start().on_retry(|retry: &RetryEvent<'_, FetchError>| {
+        let reason = reason(retry.error);
+        board.add(reason, 1);
         if board.bar.is_hidden() {
-            println!("{url}: {retry}: {why}");
+            println!("{url}: {retry}: {reason}");
         }
-    })
-    .retry_with(&POLICY)
-    .await?;
-    board.bar.inc(1);
-    Ok(lock().0)
+    });
+    loop {
+        let attempt = retry.attempt();
+        let outcome = fetch(client, url).await;
+        let failed = outcome.as_ref().err().map(reason);
+        if retry.step_async(outcome).await?.is_some() {
+            board.bar.inc(1);
+            return Ok(attempt);
+        }
+        // The wait is over.
+        if let Some(reason) = failed {
+            board.add(reason, -1);
+        }
+    }
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn main() -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(serve(listener));
 
     let client =
         reqwest::Client::builder().timeout(Duration::from_millis(300)).no_proxy().build()?;
-    let board = Arc::new(Board::new());
+    let board = Arc::new(Board::new()?);
     let started = Instant::now();
     let mut fetches = JoinSet::new();
     for number in 0..FETCHES {
@@ -172,7 +112,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
                 pages += 1;
                 attempts += number;
             }
-            Err(error) => eprintln!("{error}"),
+            Err(error) => eprintln!("{error}: {}", error.error()),
         }
     }
     board.bar.finish_and_clear();
@@ -180,7 +120,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     Ok(())
 }
 
-/// Answers each page only after up to three failures of three kinds.
+/// Answers each page after up to three failures of three kinds.
 async fn serve(listener: TcpListener) {
     let requests: Arc<Mutex<HashMap<usize, usize>>> = Arc::default();
     while let Ok((stream, _)) = listener.accept().await {
@@ -199,7 +139,7 @@ async fn answer(
     while lines.next_line().await?.is_some_and(|line| !line.is_empty()) {}
     let page = request.split(['/', ' ']).nth(2).and_then(|page| page.parse().ok()).unwrap_or(0);
     let before = {
-        let mut requests = requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut requests = requests.lock().expect("no panic with the lock");
         let count = requests.entry(page).or_default();
         *count += 1;
         *count - 1
