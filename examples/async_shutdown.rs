@@ -1,7 +1,7 @@
 //! `cargo run --example async_shutdown`
 //!
-//! A worker that waits for a server which never comes up is shut down in the middle of a wait: by
-//! Ctrl-C, or, so that this example ends, by itself after half a second.
+//! A worker connects to a server that never comes up. It is shut down in the middle of a wait: by Ctrl-C, or after half
+//! a second.
 
 use std::ops::ControlFlow;
 use std::process::ExitCode;
@@ -12,10 +12,8 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-static POLICY: RetryPolicy = RetryPolicy::new()
-    .with_name("connect")
-    .with_initial_delay(Duration::from_millis(100))
-    .with_max_attempts(u32::MAX);
+static POLICY: RetryPolicy =
+    RetryPolicy::forever().with_name("connect").with_initial_delay(Duration::from_millis(100));
 
 /// Sleeps for the delay, or until the program shuts down.
 async fn sleep(delay: Duration, mut shutdown: watch::Receiver<bool>) -> ControlFlow<()> {
@@ -38,16 +36,16 @@ async fn connect(
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let (speaker, shutdown) = watch::channel(false);
+    let (stop, shutdown) = watch::channel(false);
     let started = Instant::now();
     tokio::spawn(async move {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => println!("Ctrl-C"),
             () = tokio::time::sleep(Duration::from_millis(500)) => println!("time to go"),
         }
-        speaker.send(true)
+        stop.send(true)
     });
-    // Port 1 (tcpmux) is one that nobody serves.
+    // Port 1 (tcpmux) has no server.
     match connect("127.0.0.1:1", shutdown).await {
         Ok(_stream) => println!("connected after all"),
         Err(error) if error.reason() == StopReason::Cancelled => {

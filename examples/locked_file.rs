@@ -1,7 +1,7 @@
 //! `cargo run --example locked_file`
 //!
-//! A file that another process has locked: this program starts itself a second time to hold the lock,
-//! and retries until it is released. It needs Rust 1.89.
+//! Another process has locked a file, and this program retries until the lock is released. The other process is this
+//! program, started a second time. The example needs Rust 1.89.
 
 #![expect(
     clippy::incompatible_msrv,
@@ -18,12 +18,10 @@ use std::{env, thread};
 
 use retry_ext::{Backoff, RetryError, RetryExt, RetryPolicy};
 
-const LOCK: RetryPolicy = RetryPolicy::new()
-    .with_backoff(Backoff::constant(Duration::from_millis(50)))
-    .with_max_attempts(u32::MAX)
-    .with_max_elapsed(Duration::from_secs(10));
+const LOCK: RetryPolicy = RetryPolicy::within(Duration::from_secs(10))
+    .with_backoff(Backoff::constant(Duration::from_millis(50)));
 
-/// A held lock is transient; a file that cannot be locked at all is not.
+/// A held lock is transient. All other errors of locking are permanent.
 fn lock(file: &File) -> Result<(), RetryError<TryLockError>> {
     (|| file.try_lock())
         .retry_if(|error| matches!(error, TryLockError::WouldBlock))
@@ -31,7 +29,7 @@ fn lock(file: &File) -> Result<(), RetryError<TryLockError>> {
         .retry_with(LOCK)
 }
 
-/// The other process: says that it has the lock, keeps it for a while, and releases it by ending.
+/// The other process: locks the file, prints a line, and releases the lock by ending.
 fn hold(path: &Path) -> Result<(), Box<dyn Error>> {
     let file = File::open(path)?;
     file.lock()?;
@@ -48,9 +46,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let file = tempfile::NamedTempFile::new()?;
     let mut other =
         Command::new(env::current_exe()?).arg(file.path()).stdout(Stdio::piped()).spawn()?;
-    let mut said = String::new();
-    BufReader::new(other.stdout.take().ok_or("no pipe")?).read_line(&mut said)?;
-    println!("the other process says: {}", said.trim());
+    let mut line = String::new();
+    BufReader::new(other.stdout.take().ok_or("no pipe")?).read_line(&mut line)?;
+    println!("the other process says: {}", line.trim());
 
     lock(file.as_file())?;
     println!("this process has the lock now");

@@ -1,7 +1,7 @@
 //! `cargo run -p smol-example`
 //!
-//! The same verb on another runtime than tokio: with the feature `async` alone, `sleep_with` takes the
-//! runtime's timer. A server comes up while the client already tries to connect.
+//! Async retries on another runtime than tokio: with the feature `async` alone, `sleep_with` takes the runtime's timer.
+//! The client starts to connect before the server is up.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,10 +10,8 @@ use std::time::Duration;
 use retry_ext::{AsyncRetryExt, RetryError, RetryPolicy};
 use smol::net::{TcpListener, TcpStream};
 
-static POLICY: RetryPolicy = RetryPolicy::new()
-    .with_initial_delay(Duration::from_millis(20))
-    .with_max_attempts(10)
-    .with_max_elapsed(Duration::from_secs(10));
+static POLICY: RetryPolicy =
+    RetryPolicy::within(Duration::from_secs(10)).with_initial_delay(Duration::from_millis(20));
 
 async fn connect(address: SocketAddr) -> Result<TcpStream, RetryError<io::Error>> {
     (|| TcpStream::connect(address))
@@ -23,7 +21,7 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, RetryError<io::Error>
         .await
 }
 
-/// A port on which nobody listens until a little later.
+/// A server that starts a little later, and its address.
 async fn late_server() -> io::Result<(SocketAddr, smol::Task<io::Result<TcpStream>>)> {
     let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
     let server = smol::spawn(async move {
@@ -45,22 +43,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 #[cfg(test)]
 mod tests {
-    use retry_ext::{IsTransient, StopReason};
+    use retry_ext::StopReason;
 
     use super::*;
 
-    #[derive(Debug)]
-    struct Busy;
-
-    impl IsTransient for Busy {
-        fn is_transient(&self) -> bool {
-            true
-        }
-    }
-
     #[test]
     fn a_server_that_comes_up_late_is_reached() -> Result<(), Box<dyn std::error::Error>> {
-        // Really waits, for the tenth of a second until the server is up.
+        // Takes the tenth of a second until the server is up.
         smol::block_on(async {
             let (address, server) = late_server().await?;
             connect(address).await?;
@@ -70,14 +59,14 @@ mod tests {
     }
 
     #[test]
-    fn deadlines_are_on_the_clock_of_the_system() {
-        // Really takes time: 80 ms of work and a delay of 50 ms do not fit into 100 ms.
+    fn deadlines_use_the_system_clock() {
+        // 80 ms of work and a delay of 50 ms do not fit into 100 ms.
         let policy = RetryPolicy::new()
             .with_initial_delay(Duration::from_millis(50))
             .with_max_elapsed(Duration::from_millis(100));
         let slow = async || {
             smol::Timer::after(Duration::from_millis(80)).await;
-            Err::<(), _>(Busy)
+            Err::<(), _>(io::Error::from(io::ErrorKind::TimedOut))
         };
         let retry = slow.sleep_with(smol::Timer::after).retry_with(policy);
         let stopped = smol::block_on(retry).expect_err("it fails");
