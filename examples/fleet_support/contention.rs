@@ -19,14 +19,10 @@ use crate::events::{Queue, folded_normal_ms};
 const BASE: Duration = Duration::from_millis(5);
 const CAP: Duration = Duration::from_secs(2);
 
-/// Somebody else has written since the read.
+/// Another client has written since the read.
+#[derive(IsTransient)]
+#[transient]
 struct Conflict;
-
-impl IsTransient for Conflict {
-    fn is_transient(&self) -> bool {
-        true
-    }
-}
 
 /// On its way, with the number of the client.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]

@@ -10,17 +10,9 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(30);
 pub(crate) const INTERVAL: Duration = Duration::from_millis(10);
 
 /// An answer with the header `Retry-After`.
+#[derive(IsTransient)]
+#[transient(after = RETRY_AFTER)]
 struct Busy;
-
-impl IsTransient for Busy {
-    fn is_transient(&self) -> bool {
-        true
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        Some(RETRY_AFTER)
-    }
-}
 
 pub(crate) struct Return {
     /// Calls in the fullest [`INTERVAL`], wherever it begins.
