@@ -5,14 +5,9 @@ use std::time::Duration;
 use allocation_counter::measure;
 use retry_ext::{Backoff, IsTransient, Jitter, RetryExt, RetryPolicy};
 
-#[derive(Debug)]
+#[derive(Debug, IsTransient)]
+#[transient]
 struct Plain;
-
-impl IsTransient for Plain {
-    fn is_transient(&self) -> bool {
-        true
-    }
-}
 
 #[test]
 fn a_first_success_allocates_nothing() {

@@ -145,7 +145,8 @@ fn by_ureq(url: &str, timeout: Duration) -> Result<String, HttpError<ureq::Error
 }
 
 /// As in `docs/http-classification.md`.
-#[derive(Debug)]
+#[derive(Debug, IsTransient)]
+#[transient(if = codes::transient_io_within(&**_0) || _0.downcast_ref().is_some_and(is_closed))]
 struct HyperError(Box<dyn Error + Send + Sync>);
 
 impl<E: Error + Send + Sync + 'static> From<E> for HyperError {
@@ -154,13 +155,8 @@ impl<E: Error + Send + Sync + 'static> From<E> for HyperError {
     }
 }
 
-impl IsTransient for HyperError {
-    fn is_transient(&self) -> bool {
-        let closed = |error: &hyper::Error| {
-            error.is_incomplete_message() || error.is_canceled() || error.is_closed()
-        };
-        codes::transient_io_within(&*self.0) || self.0.downcast_ref().is_some_and(closed)
-    }
+fn is_closed(error: &hyper::Error) -> bool {
+    error.is_incomplete_message() || error.is_canceled() || error.is_closed()
 }
 
 async fn by_hyper(url: &str, timeout: Duration) -> Result<String, HttpError<HyperError>> {

@@ -21,15 +21,11 @@ const POLICY: RetryPolicy = RetryPolicy::new().with_logging(false);
 type Journal = RefCell<Vec<String>>;
 
 /// An error that records when it is dropped.
+#[derive(IsTransient)]
+#[transient]
 struct Failure<'a> {
     number: u32,
     journal: &'a Journal,
-}
-
-impl IsTransient for Failure<'_> {
-    fn is_transient(&self) -> bool {
-        true
-    }
 }
 
 impl Drop for Failure<'_> {
@@ -188,13 +184,9 @@ fn p29_a_cancelled_wait_gives_the_failure_back_in_every_form() {
 }
 
 /// An error that owns a lock. Taking the lock again while it lives fails the test instead of blocking it.
+#[derive(IsTransient)]
+#[transient]
 struct Busy<'a>(#[expect(dead_code, reason = "it is held")] MutexGuard<'a, ()>);
-
-impl IsTransient for Busy<'_> {
-    fn is_transient(&self) -> bool {
-        true
-    }
-}
 
 fn take(slot: &Mutex<()>) -> Result<(), Busy<'_>> {
     Err(Busy(slot.try_lock().expect("no failure holds the lock any more")))

@@ -22,18 +22,9 @@ fn down() -> Result<(), Error> {
     Err(ErrorKind::ConnectionRefused.into())
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, IsTransient)]
+#[transient(after)]
 struct Throttled(Duration);
-
-impl IsTransient for Throttled {
-    fn is_transient(&self) -> bool {
-        true
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        Some(self.0)
-    }
-}
 
 /// A budget that has nothing to give.
 fn spent() -> &'static RetryBudget {

@@ -9,6 +9,8 @@ use retry_ext::{IsTransient, RetryExt, RetryPolicy};
 
 const SECRET: &str = "hunter2";
 
+#[derive(IsTransient)]
+#[transient]
 struct Leaky;
 
 impl fmt::Debug for Leaky {
@@ -24,12 +26,6 @@ impl fmt::Display for Leaky {
 }
 
 impl std::error::Error for Leaky {}
-
-impl IsTransient for Leaky {
-    fn is_transient(&self) -> bool {
-        true
-    }
-}
 
 #[derive(Clone, Default)]
 struct Sink(Arc<Mutex<Vec<u8>>>);

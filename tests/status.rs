@@ -1,7 +1,5 @@
 //! `StatusError`, `check_status` and `HttpError`: which status is an error, and which header is its hint.
 
-use std::error::Error;
-use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
@@ -122,26 +120,10 @@ fn a_response_passes_or_becomes_an_error() {
     assert_eq!((error.status(), error.is_transient()), (StatusCode::NOT_FOUND, false));
 }
 
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error, IsTransient)]
+#[error("no answer")]
+#[transient(if = *_0, after = _0.then_some(MINUTE))]
 struct ClientError(bool);
-
-impl fmt::Display for ClientError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no answer")
-    }
-}
-
-impl Error for ClientError {}
-
-impl IsTransient for ClientError {
-    fn is_transient(&self) -> bool {
-        self.0
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        self.0.then_some(MINUTE)
-    }
-}
 
 #[test]
 fn an_http_error_is_classified_by_its_cause() {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
-use retry_ext::{Backoff, Jitter, RetryPolicy, SleepOutcome};
+use retry_ext::{Backoff, IsTransient, Jitter, RetryPolicy, SleepOutcome};
 
 #[derive(Debug, Arbitrary)]
 pub(crate) struct Input {
@@ -112,10 +112,12 @@ impl Step {
         Self { outcome: Outcome::Succeed, takes_micros: 0, sleep: SleepEnd(0) };
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Arbitrary)]
+#[derive(Clone, Copy, Debug, PartialEq, Arbitrary, IsTransient)]
 pub(crate) enum Outcome {
     Succeed,
+    #[transient]
     Fail,
+    #[transient(after = Duration::from(*_0))]
     Busy(Delay),
     Break,
 }

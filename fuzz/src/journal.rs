@@ -8,23 +8,11 @@ use retry_ext::{IsTransient, RetryError};
 use crate::input::Outcome;
 
 /// The error of a call, which is told apart by its number.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, IsTransient)]
+#[transient(forward = outcome)]
 pub(crate) struct Failure {
     pub(crate) call: usize,
     pub(crate) outcome: Outcome,
-}
-
-impl IsTransient for Failure {
-    fn is_transient(&self) -> bool {
-        self.outcome != Outcome::Break
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self.outcome {
-            Outcome::Busy(hint) => Some(hint.into()),
-            _ => None,
-        }
-    }
 }
 
 /// What can be seen of a retry.

@@ -353,18 +353,9 @@ fn a_configuration_becomes_a_policy() {
 
 #[test]
 fn an_error_type_carries_the_hint_of_a_server() {
-    #[derive(Debug)]
+    #[derive(Debug, IsTransient)]
+    #[transient(after = 2 * MILLISECOND)]
     struct Busy;
-
-    impl IsTransient for Busy {
-        fn is_transient(&self) -> bool {
-            true
-        }
-
-        fn retry_after(&self) -> Option<Duration> {
-            Some(2 * MILLISECOND)
-        }
-    }
 
     let policy = POLICY.with_max_attempts(2).with_max_delay(Duration::from_secs(1));
     let error = (|| Err::<(), _>(Busy)).retry_with(policy).expect_err("it is always busy");
