@@ -1,5 +1,4 @@
-//! Tables of transient codes and parsers of server hints, for your own implementations of
-//! [`IsTransient`].
+//! Tables of transient codes and parsers of server hints, for your own error types.
 //!
 //! Each table holds the codes that are transient for every caller. A code whose meaning depends on the
 //! operation is left out; add it where you know the operation. A retry repeats the whole operation, so for a
@@ -9,19 +8,15 @@
 //! use std::time::{Duration, SystemTime};
 //! use retry_ext::{IsTransient, codes};
 //!
+//! #[derive(IsTransient)] // with the feature `macros`
+//! #[transient(if = codes::is_transient_http_status(*status), after = hint(retry_after.as_deref()))]
 //! struct StatusError {
 //!     status: u16,
 //!     retry_after: Option<String>, // the header
 //! }
 //!
-//! impl IsTransient for StatusError {
-//!     fn is_transient(&self) -> bool {
-//!         codes::is_transient_http_status(self.status)
-//!     }
-//!
-//!     fn retry_after(&self) -> Option<Duration> {
-//!         codes::parse_retry_after(self.retry_after.as_deref()?, SystemTime::now())
-//!     }
+//! fn hint(header: Option<&str>) -> Option<Duration> {
+//!     codes::parse_retry_after(header?, SystemTime::now())
 //! }
 //!
 //! let busy = StatusError { status: 503, retry_after: Some("2.5".into()) };

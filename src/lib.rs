@@ -97,30 +97,19 @@
 //!
 //! # The smallest example
 //!
-//! An error type says which of its values are transient, and a policy is a constant:
+//! An error type declares its transient variants, here with the feature `macros`, and a policy is a constant:
 //!
 //! ```
 //! use std::time::Duration;
 //! use retry_ext::{IsTransient, Jitter, RetryExt, RetryPolicy};
 //!
-//! #[derive(Debug, thiserror::Error)]
+//! #[derive(Debug, thiserror::Error, IsTransient)]
 //! enum FetchError {
 //!     #[error("the server is busy")]
+//!     #[transient(after)]
 //!     Busy { retry_after: Option<Duration> },
 //!     #[error("no such page")]
 //!     NotFound,
-//! }
-//!
-//! impl IsTransient for FetchError {
-//!     fn is_transient(&self) -> bool {
-//!         matches!(self, Self::Busy { .. })
-//!     }
-//!     fn retry_after(&self) -> Option<Duration> {
-//!         match self {
-//!             Self::Busy { retry_after } => *retry_after,
-//!             Self::NotFound => None,
-//!         }
-//!     }
 //! }
 //!
 //! const POLICY: RetryPolicy = RetryPolicy::new()

@@ -330,13 +330,9 @@ impl RetryPolicy {
     /// ```
     /// # use std::time::Duration;
     /// # use retry_ext::{IsTransient, RetryExt, RetryPolicy};
-    /// #[derive(Debug)]
+    /// #[derive(Debug, IsTransient)] // with the feature `macros`
+    /// #[transient(after = Duration::from_secs(90))]
     /// struct Throttled;
-    ///
-    /// impl IsTransient for Throttled {
-    ///     fn is_transient(&self) -> bool { true }
-    ///     fn retry_after(&self) -> Option<Duration> { Some(Duration::from_secs(90)) }
-    /// }
     ///
     /// // The client's own delays are at most 5 s, but it waits for up to 2 min if the server asks for that.
     /// let policy = RetryPolicy::new()

@@ -23,21 +23,14 @@ use crate::transient::IsTransient;
 /// use std::time::Duration;
 /// use retry_ext::{AsyncRetryExt, AttemptTimedOut, IsTransient, RetryPolicy};
 ///
-/// #[derive(Debug, thiserror::Error)]
+/// #[derive(Debug, thiserror::Error, IsTransient)] // with the feature `macros`
 /// enum FetchError {
 ///     #[error("the connection failed")]
+///     #[transient(forward)]
 ///     Io(#[from] std::io::Error),
 ///     #[error(transparent)]
+///     #[transient]
 ///     TimedOut(#[from] AttemptTimedOut),
-/// }
-///
-/// impl IsTransient for FetchError {
-///     fn is_transient(&self) -> bool {
-///         match self {
-///             Self::Io(error) => error.is_transient(),
-///             Self::TimedOut(error) => error.is_transient(),
-///         }
-///     }
 /// }
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
