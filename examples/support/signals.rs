@@ -46,18 +46,27 @@ mod unix {
         pub(crate) fn wait(&self, command: &mut Child) -> io::Result<ExitStatus> {
             loop {
                 if let Some(status) = command.try_wait()? {
+                    // A Ctrl-C may have ended the command before this process has received it.
+                    for received in self.received.try_iter() {
+                        self.stops(&received);
+                    }
                     return Ok(status);
                 }
                 let Ok(received) = self.received.recv() else { return command.wait() };
-                if received.signal == SIGCHLD {
-                    continue;
-                }
-                self.stop.set(Some(received.signal));
                 // A Ctrl-C comes from the kernel, which sends it to the command as well.
-                if received.cause != Cause::Kernel {
+                if self.stops(&received) && received.cause != Cause::Kernel {
                     send(received.signal, command);
                 }
             }
+        }
+
+        /// Returns whether the signal ends the retry, and remembers it.
+        fn stops(&self, received: &Origin) -> bool {
+            let stops = received.signal != SIGCHLD;
+            if stops {
+                self.stop.set(Some(received.signal));
+            }
+            stops
         }
 
         /// Waits for `delay`; a signal ends the wait and the retry.
@@ -66,11 +75,8 @@ mod unix {
             loop {
                 let left = delay.saturating_sub(started.elapsed());
                 match self.received.recv_timeout(left) {
-                    Ok(received) if received.signal == SIGCHLD => {}
-                    Ok(received) => {
-                        self.stop.set(Some(received.signal));
-                        return ControlFlow::Break(());
-                    }
+                    Ok(received) if self.stops(&received) => return ControlFlow::Break(()),
+                    Ok(_) => {}
                     Err(_) => return ControlFlow::Continue(()),
                 }
             }

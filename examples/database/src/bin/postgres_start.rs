@@ -1,8 +1,7 @@
 //! `cargo run -p database-example --bin postgres_start`
 //!
-//! Connects to a PostgreSQL server that is started only half a second later, in a cluster of its
-//! own. With a connection string as argument, such as `host=localhost user=me`, it connects to that
-//! server instead.
+//! Connects to a PostgreSQL server that starts half a second later, in a temporary cluster. With a connection string as
+//! argument, such as `host=localhost user=me`, it connects to that server instead.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -13,14 +12,14 @@ use database_example::{Cluster, PostgresError, report};
 use postgres::{Config, NoTls};
 use retry_ext::{RetryError, RetryExt, RetryPolicy};
 
-/// Where many programs wait for one server, add `.with_jitter(Jitter::Full)`.
+/// If many programs wait for one server, add `.with_jitter(Jitter::Full)`.
 const POLICY: RetryPolicy = RetryPolicy::new()
     .with_initial_delay(Duration::from_millis(50))
     .with_max_delay(Duration::from_millis(200))
     .with_max_attempts(100)
     .with_max_elapsed(Duration::from_secs(30));
 
-/// Connects and asks in one attempt: a query may be repeated, but not over a broken connection.
+/// One attempt: it makes its own connection, because a broken connection cannot be used again.
 fn version(config: &Config) -> Result<String, PostgresError> {
     let mut client = config.connect(NoTls)?;
     Ok(client.query_one("select version()", &[])?.try_get(0)?)

@@ -1,7 +1,7 @@
 //! `cargo run -p database-example --bin sqlite_locked`
 //!
-//! Writes to a SQLite file while another process holds its write lock for about 300 ms: the write
-//! is retried until the lock is released.
+//! Another process holds the write lock of an SQLite file for 300 ms. The write of this process is retried until the
+//! lock is released.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader};
@@ -20,16 +20,16 @@ const POLICY: RetryPolicy = RetryPolicy::new()
     .with_max_attempts(20)
     .with_max_elapsed(Duration::from_secs(5));
 
-/// SQLite can wait by itself, and `rusqlite` lets it, for up to 5 s. Not here: the retry does it,
-/// which has a deadline, can have jitter, and is heard of.
+/// `rusqlite` lets SQLite itself wait for a lock, for up to 5 s. The retry waits instead: it has a deadline, can have
+/// jitter, and calls a hook.
 fn open(path: &Path) -> Result<Connection, SqliteError> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::ZERO)?;
     Ok(connection)
 }
 
-/// The whole transaction, so that it can be called again. `Immediate` takes the write lock at once:
-/// a transaction that reads first and then cannot write has to begin anew anyway.
+/// One attempt: the whole transaction. `Immediate` takes the write lock at once, because a transaction that reads first
+/// and then cannot write must start again.
 fn write(connection: &mut Connection, line: &str) -> Result<(), SqliteError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute("insert into lines values (?1)", [line])?;
@@ -37,7 +37,7 @@ fn write(connection: &mut Connection, line: &str) -> Result<(), SqliteError> {
     Ok(())
 }
 
-/// The other process: takes the lock, says so, keeps it for 300 ms, and writes first.
+/// The other process: takes the lock, prints a line, keeps the lock for 300 ms, and writes first.
 fn hold(path: &Path) -> Result<(), Box<dyn Error>> {
     let mut connection = open(path)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
