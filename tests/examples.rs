@@ -262,9 +262,11 @@ mod command {
         }
     }
 
-    /// Handles the signal in its own way: the handler ends the loop.
+    /// A command that ends by its handler of the signal, or fails after some seconds without the signal.
     fn handles(name: &str, handler: &str) -> String {
-        format!("trap '{handler}' {name}; echo $PPID; while :; do sleep 0.01; done")
+        format!(
+            "trap '{handler}' {name}; echo $PPID; for _ in $(seq 300); do sleep 0.01; done; exit 4"
+        )
     }
 
     #[test]
