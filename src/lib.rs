@@ -771,6 +771,8 @@ pub mod chain {
         Budgeted, ByError, ByOutcome, ChainBudget, Classify, ClassifyError, ComputeDelay, Hooks,
         NotSet, Notify, Observe, Observed, Shape,
     };
+    #[cfg(feature = "async")]
+    pub use crate::operation::AsyncOperation;
     pub use crate::operation::{Attempts, Operation};
     #[cfg(feature = "async")]
     pub use crate::sleep::{AsyncSleep, DefaultSleeper};

@@ -169,6 +169,36 @@ pub trait Operation {
     fn call(&mut self, attempt: impl FnOnce() -> Attempt, _: Internal) -> Self::Outcome;
 }
 
+/// Operations whose outcome is a future of a `Result`.
+///
+/// [`RetryFuture`](crate::chain::RetryFuture) names the future, the value and the error of its operation through this
+/// trait. As type parameters, each of them would have lifetimes of its own in a spawned task, and `tokio::spawn` would
+/// reject a task that joins two retries.
+///
+/// This trait is sealed.
+#[cfg(feature = "async")]
+pub trait AsyncOperation:
+    Operation<
+    Outcome: Future<
+        Output = Result<<Self as AsyncOperation>::Value, <Self as AsyncOperation>::Error>,
+    >,
+>
+{
+    /// The value of a success.
+    type Value;
+    /// The error of a failure.
+    type Error;
+}
+
+#[cfg(feature = "async")]
+impl<F, T, E> AsyncOperation for F
+where
+    F: Operation<Outcome: Future<Output = Result<T, E>>>,
+{
+    type Value = T;
+    type Error = E;
+}
+
 impl<F, R> Operation for F
 where
     F: FnMut() -> R,

@@ -16,6 +16,8 @@ use common::{Counted, ScriptError, ms, poll_to_end, secs};
 // Both traits of the verb are in scope: the compiler tells them apart.
 use retry_ext::{
     AsyncRetryExt, Jitter, RetryError, RetryEvent, RetryExt, RetryPolicy, SleepOutcome, StopReason,
+    AsyncRetryExt, Jitter, RetryBudget, RetryError, RetryExt, RetryPolicy, SleepOutcome,
+    StopReason, Verdict, attempts,
 };
 
 static POLICY: RetryPolicy = RetryPolicy::new();
@@ -471,6 +473,45 @@ mod shapes {
             (async || client.get(&url).await).retry_with(&QUICK).await
         });
         assert_eq!(task.await.expect("no panic"), Ok(3));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn p19_retries_that_a_spawned_task_joins() {
+        let task = tokio::spawn(async {
+            let (client, url, budget) = (client(), String::from("url"), RetryBudget::new());
+            let mut retries = 0;
+            tokio::try_join!(
+                (|| client.get(&url)).retry_with(&QUICK),
+                (async || client.get(&url).await).retry_with(QUICK),
+                attempts(|_| client.get(&url)).budget(&budget).retry_with(&QUICK),
+                (|| client.get(&url))
+                    .classify(|outcome| outcome
+                        .as_ref()
+                        .map_or_else(Verdict::of, |_| Verdict::Success))
+                    .on_retry(|_| retries += 1)
+                    .delay_with(|_, _| Duration::from_millis(u64::try_from(url.len()).unwrap_or(1)))
+                    .sleep_with(async |delay| tokio::time::sleep(delay.min(secs(1))).await)
+                    .retry_with(&QUICK),
+            )
+        });
+        assert!(task.await.expect("no panic").is_ok());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn p19_joined_retries_may_return_borrowed_values() {
+        struct Names(String);
+        impl Names {
+            async fn name(&self) -> Result<&str, ScriptError> {
+                tokio::task::yield_now().await;
+                Ok(&self.0)
+            }
+        }
+        let task = tokio::spawn(async {
+            let names = Names(String::from("name"));
+            let name = || (|| names.name()).retry_with(&QUICK);
+            tokio::try_join!(name(), name()).map(|(first, second)| first.len() + second.len())
+        });
+        assert_eq!(task.await.expect("no panic"), Ok(8));
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use std::error::Error;
 use std::fmt::Debug;
 use std::future::{Future, Ready, ready};
 use std::hash::Hash;
+use std::marker::PhantomData;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -144,35 +145,48 @@ fn items_are_what_their_source_policy_and_hooks_are() {
     assert_eq!(auto_traits!(RetryItems<u8, u8, u8, u8, Local>), LOCAL);
 }
 
+/// A future that has the auto traits of neither its value nor its error.
+struct Makes<T, E>(PhantomData<fn() -> (T, E)>);
+
+impl<T, E> Future for Makes<T, E> {
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<Result<T, E>> {
+        Poll::Pending
+    }
+}
+
 /// A sleeper that can cancel: a future that waits keeps its last error.
 type Cancels = fn(Duration) -> Ready<SleepOutcome>;
 
 #[test]
 fn r13_a_future_is_send_where_operation_error_and_hooks_are() {
-    type Of<F, Fut, T, E, P, C = (), N = (), S = Cancels, O = ()> =
-        RetryFuture<F, Fut, T, E, P, Hooks<C, N, S, O>>;
+    type Of<F, P, C = (), N = (), S = Cancels, O = ()> = RetryFuture<F, P, Hooks<C, N, S, O>>;
+    type Plain = fn() -> Ready<Result<u8, u8>>;
+    type LocalOperation = Box<dyn FnMut() -> Ready<Result<u8, u8>>>;
+    type LocalFuture = Pin<Box<dyn Future<Output = Result<u8, u8>>>>;
     type LocalTimer = Box<dyn FnMut(Duration) -> Ready<()>>;
     type TimerOfLocals = fn(Duration) -> Pin<Box<dyn Future<Output = ()>>>;
 
-    assert_eq!(auto_traits!(Of<u8, u8, Local, u8, u8>), ALL);
-    assert_eq!(auto_traits!(Of<Local, u8, u8, u8, u8>), LOCAL);
-    assert_eq!(auto_traits!(Of<u8, Local, u8, u8, u8>), LOCAL);
-    assert_eq!(auto_traits!(Of<u8, u8, u8, Local, u8>), LOCAL);
-    assert_eq!(auto_traits!(Of<u8, u8, u8, u8, Local>), LOCAL);
-    assert_eq!(auto_traits!(Of<u8, u8, u8, u8, u8, ByError<Local>>), LOCAL);
-    assert_eq!(auto_traits!(Of<u8, u8, u8, u8, u8, ByOutcome<Local>>), LOCAL);
+    assert_eq!(auto_traits!(Of<fn() -> Makes<Local, u8>, u8>), ALL);
+    assert_eq!(auto_traits!(Of<LocalOperation, u8>), "Unpin");
+    assert_eq!(auto_traits!(Of<fn() -> LocalFuture, u8>), "Unpin");
+    assert_eq!(auto_traits!(Of<fn() -> Makes<u8, Local>, u8>), LOCAL);
+    assert_eq!(auto_traits!(Of<Plain, Local>), LOCAL);
+    assert_eq!(auto_traits!(Of<Plain, u8, ByError<Local>>), LOCAL);
+    assert_eq!(auto_traits!(Of<Plain, u8, ByOutcome<Local>>), LOCAL);
     // A whole outcome is kept for a sleeper that can cancel.
-    assert_eq!(auto_traits!(Of<u8, u8, Local, u8, u8, ByOutcome<u8>>), LOCAL);
-    assert_eq!(auto_traits!(Of<u8, u8, u8, u8, u8, (), Local>), LOCAL);
-    assert_eq!(auto_traits!(Of<u8, u8, u8, u8, u8, (), (), LocalTimer>), "Unpin");
-    assert_eq!(auto_traits!(Of<u8, u8, u8, u8, u8, (), (), TimerOfLocals>), "Unpin");
-    assert_eq!(auto_traits!(Of<u8, u8, u8, u8, u8, (), (), Cancels, Local>), LOCAL);
+    assert_eq!(auto_traits!(Of<fn() -> Makes<Local, u8>, u8, ByOutcome<u8>>), LOCAL);
+    assert_eq!(auto_traits!(Of<Plain, u8, (), Local>), LOCAL);
+    assert_eq!(auto_traits!(Of<Plain, u8, (), (), LocalTimer>), "Unpin");
+    assert_eq!(auto_traits!(Of<Plain, u8, (), (), TimerOfLocals>), "Unpin");
+    assert_eq!(auto_traits!(Of<Plain, u8, (), (), Cancels, Local>), LOCAL);
 }
 
 #[test]
 fn r14_a_future_whose_sleeper_cannot_cancel_keeps_no_error() {
     type Timer = fn(Duration) -> Ready<()>;
-    type Of<S> = RetryFuture<u8, u8, u8, Local, u8, Hooks<(), (), S>>;
+    type Of<S> = RetryFuture<fn() -> Makes<u8, Local>, u8, Hooks<(), (), S>>;
 
     assert_eq!(auto_traits!(Of<Timer>), ALL);
     // Tokio's timer is pinned.
@@ -183,6 +197,7 @@ struct Opaque;
 
 #[test]
 fn everything_is_debug_and_values_are_copy() {
+    type OpaqueOperation = Box<dyn FnMut() -> Makes<Opaque, Opaque>>;
     type Unshown = Hooks<ByError<Opaque>, Opaque, (), Opaque, Opaque, Opaque>;
 
     assert!(has!(Backoff: Copy) && has!(Backoff: Debug));
@@ -203,7 +218,7 @@ fn everything_is_debug_and_values_are_copy() {
     assert!(has!(Retry<Opaque, Opaque, Opaque, Opaque>: Debug));
     assert!(has!(AsyncRetry<Opaque, Opaque, Opaque, Opaque, Opaque>: Debug));
     assert!(has!(RetryItems<Opaque, Opaque, Opaque, Opaque, Opaque>: Debug));
-    assert!(has!(RetryFuture<Opaque, Opaque, Opaque, Opaque, Opaque, Unshown>: Debug));
+    assert!(has!(RetryFuture<OpaqueOperation, Opaque, Unshown>: Debug));
 }
 
 type Failed = ScriptError;
@@ -229,10 +244,8 @@ struct Keeper {
     chain_of_items: Retry<Items<Source>, u8, Failed, Hooks<(), Hook>>,
     items: RetryItems<Source, u8, Failed, &'static RetryPolicy>,
     async_chain: AsyncRetry<fn() -> Reading, Reading, u8, Failed, Hooks<(), Hook, Cancels>>,
-    future:
-        RetryFuture<fn() -> Reading, Reading, u8, Failed, RetryPolicy, Hooks<(), Hook, Cancels>>,
-    on_tokio:
-        Pin<Box<RetryFuture<fn() -> Reading, Reading, u8, Failed, &'static RetryPolicy, Hooks>>>,
+    future: RetryFuture<fn() -> Reading, RetryPolicy, Hooks<(), Hook, Cancels>>,
+    on_tokio: Pin<Box<RetryFuture<fn() -> Reading, &'static RetryPolicy, Hooks>>>,
     context: RetryContext,
     observed: RetryContext<Hooks<(), (), (), Observed<&'static RetryStats>>>,
     delays: RetryIter,

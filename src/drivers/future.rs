@@ -19,7 +19,7 @@ use crate::hooks::{
     AsyncHooks, Budgeted, ByError, ByOutcome, ChainBudget, Classify, ComputeDelay, Hooks, NotSet,
     Notify, Observe, Observed, Shape,
 };
-use crate::operation::{Attempt, Attempts, Operation};
+use crate::operation::{AsyncOperation, Attempt, Attempts, Operation};
 use crate::policy::RetryPolicy;
 use crate::report::{Call, Report};
 use crate::sealed::Internal;
@@ -405,7 +405,7 @@ where
     /// ```
     #[inline]
     #[track_caller]
-    fn retry_with<P>(self, policy: P) -> RetryFuture<Self, Fut, T, E, P, Hooks<(), (), P::Sleeper>>
+    fn retry_with<P>(self, policy: P) -> RetryFuture<Self, P, Hooks<(), (), P::Sleeper>>
     where
         Self: Sized,
         E: IsTransient,
@@ -703,7 +703,7 @@ where
     /// ```
     #[inline]
     #[track_caller]
-    pub fn retry_with<P>(self, policy: P) -> RetryFuture<F, Fut, T, E, P, Hooks<C, N, S, O, D, B>>
+    pub fn retry_with<P>(self, policy: P) -> RetryFuture<F, P, Hooks<C, N, S, O, D, B>>
     where
         C: Classify<T, E>,
         N: Notify<C::Failure>,
@@ -720,7 +720,6 @@ where
             policy,
             caller: Location::caller(),
             decision: Decision::new(None),
-            result: PhantomData,
         }
     }
 }
@@ -759,18 +758,18 @@ pin_project! {
     /// # }
     /// ```
     #[must_use = "futures do nothing unless they are awaited or polled"]
-    pub struct RetryFuture<F, Fut, T, E, P, H>
+    pub struct RetryFuture<F, P, H>
     where
-        H: AsyncHooks<T, E>,
+        F: AsyncOperation,
+        H: AsyncHooks<F::Value, F::Error>,
     {
         #[pin]
-        state: State<Fut, <H::Sleeper as AsyncSleep>::Wait, Kept<H::Sleeper, (Wait, H::Failure)>>,
+        state: State<F::Outcome, <H::Sleeper as AsyncSleep>::Wait, Kept<H::Sleeper, (Wait, H::Failure)>>,
         operation: F,
         hooks: H,
         policy: P,
         caller: &'static Location<'static>,
         decision: Decision,
-        result: PhantomData<fn() -> (T, E)>,
     }
 }
 
@@ -787,20 +786,18 @@ pin_project! {
     }
 }
 
-impl<F, Fut, T, E, P, C, N, S, O, D, B> Future
-    for RetryFuture<F, Fut, T, E, P, Hooks<C, N, S, O, D, B>>
+impl<F, P, C, N, S, O, D, B> Future for RetryFuture<F, P, Hooks<C, N, S, O, D, B>>
 where
-    F: Operation<Outcome = Fut>,
-    Fut: Future<Output = Result<T, E>>,
+    F: AsyncOperation,
     P: Borrow<RetryPolicy>,
-    C: Classify<T, E>,
+    C: Classify<F::Value, F::Error>,
     N: Notify<C::Failure>,
     S: AsyncSleep,
     O: Observe,
     D: ComputeDelay<C::Failure>,
     B: ChainBudget,
 {
-    type Output = Result<T, RetryError<E>>;
+    type Output = Result<F::Value, RetryError<F::Error>>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -837,12 +834,11 @@ where
     }
 }
 
-impl<F, Fut, T, E, P, C, N, S, O, D, B> RetryFuture<F, Fut, T, E, P, Hooks<C, N, S, O, D, B>>
+impl<F, P, C, N, S, O, D, B> RetryFuture<F, P, Hooks<C, N, S, O, D, B>>
 where
-    F: Operation<Outcome = Fut>,
-    Fut: Future<Output = Result<T, E>>,
+    F: AsyncOperation,
     P: Borrow<RetryPolicy>,
-    C: Classify<T, E>,
+    C: Classify<F::Value, F::Error>,
     N: Notify<C::Failure>,
     S: AsyncSleep,
     O: Observe,
@@ -948,7 +944,11 @@ where
     }
 }
 
-impl<F, Fut, T, E, P, H: AsyncHooks<T, E>> fmt::Debug for RetryFuture<F, Fut, T, E, P, H> {
+impl<F, P, H> fmt::Debug for RetryFuture<F, P, H>
+where
+    F: AsyncOperation,
+    H: AsyncHooks<F::Value, F::Error>,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RetryFuture").field("decision", &self.decision).finish_non_exhaustive()
     }
