@@ -37,8 +37,8 @@ pub mod ours {
         let three =
             RetryBudget::new().with_min_retries(3).with_ratio(0.0).with_window(Duration::MAX);
         tokio::try_join!(
-            async { (|| site.head()).budget(&three).retry_with(RetryPolicy::forever()).await },
-            async { (|| site.body()).budget(&three).retry_with(RetryPolicy::forever()).await },
+            (|| site.head()).budget(&three).retry_with(RetryPolicy::forever()),
+            (|| site.body()).budget(&three).retry_with(RetryPolicy::forever()),
         )
     }
     // end
