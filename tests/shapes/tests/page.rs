@@ -93,6 +93,10 @@ fn code(source: &Source, marker: &str) -> String {
     let of_this_package_alone = lines.iter().any(|line| line.starts_with("use tokio_util::"));
     let mut code =
         String::from(if of_this_package_alone { "```rust,ignore\n" } else { "```rust\n" });
+    if !of_this_package_alone {
+        // In a documentation test, nothing calls the code.
+        code += "# #![allow(dead_code)]\n";
+    }
     for line in lines {
         let line = line.strip_prefix("// # ").map_or(line.into(), |hidden| format!("# {hidden}"));
         writeln!(code, "{line}").unwrap();
