@@ -15,9 +15,8 @@ use std::time::Duration;
 use common::{Counted, ScriptError, ms, poll_to_end, secs};
 // Both traits of the verb are in scope: the compiler tells them apart.
 use retry_ext::{
-    AsyncRetryExt, Jitter, RetryError, RetryEvent, RetryExt, RetryPolicy, SleepOutcome, StopReason,
-    AsyncRetryExt, Jitter, RetryBudget, RetryError, RetryExt, RetryPolicy, SleepOutcome,
-    StopReason, Verdict, attempts,
+    AsyncRetryExt, Jitter, RetryBudget, RetryError, RetryEvent, RetryExt, RetryPolicy,
+    SleepOutcome, StopReason, Verdict, attempts,
 };
 
 static POLICY: RetryPolicy = RetryPolicy::new();
