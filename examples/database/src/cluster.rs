@@ -207,7 +207,11 @@ fn find_programs() -> Option<PathBuf> {
 /// A port on which nobody listens, and which the system gives to nobody else for a minute: its last
 /// connection was closed from this end first and stays in TIME-WAIT (RFC 9293, section 3.6). A
 /// server may listen on it, since PostgreSQL sets `SO_REUSEADDR`.
-fn reserve_port() -> io::Result<u16> {
+///
+/// # Errors
+///
+/// If the system refuses a port.
+pub fn reserve_port() -> io::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
     let client = TcpStream::connect(address)?;

@@ -16,7 +16,7 @@ use std::iter;
 use retry_ext::IsTransient;
 use retry_ext::codes::{is_transient_sqlite_code, is_transient_sqlstate, transient_io_within};
 
-pub use cluster::{Cluster, ClusterError};
+pub use cluster::{Cluster, ClusterError, reserve_port};
 
 /// An error of SQLite.
 ///
