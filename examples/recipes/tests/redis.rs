@@ -100,9 +100,9 @@ fn a_server_that_starts_and_loads_its_data_is_waited_for() {
     let value = (|| Ok::<_, CacheError>(connect(port)?.get::<_, String>(7)?))
         .on_retry(|retry| {
             errors.push((code(retry.error), retry.error.0.is_connection_dropped()));
-            // The first attempt has failed: only now is there a server. It takes 2 ms for each key.
+            // The first attempt has failed: only now is there a server. It takes 4 ms for each key.
             if let Some(folder) = folder.take() {
-                let slow = ["--key-load-delay", "2000"];
+                let slow = ["--key-load-delay", "4000"];
                 let often = ["--loading-process-events-interval-bytes", "1024"];
                 server = Redis::start_in(folder, port, &[slow, often].concat());
             }
@@ -137,9 +137,10 @@ fn a_script_that_keeps_the_server_busy_is_waited_for() {
                 redis::cmd("SCRIPT").arg("KILL").exec(&mut other).expect("killed");
             }
         })
-        .retry_with(POLICY);
+        .retry_with(PATIENT);
     assert_eq!(value.expect("an answer"), None);
-    assert_eq!(codes, ["BUSY", "BUSY"]);
+    // The script ends a little later than it is killed.
+    assert!(codes.len() >= 2 && codes.iter().all(|code| code == "BUSY"), "{codes:?}");
     let killed = CacheError(script.join().expect("no panic").expect_err("killed"));
     assert!(!killed.is_transient(), "{killed}");
 }
