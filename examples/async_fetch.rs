@@ -55,7 +55,7 @@ fn reason(error: &FetchError) -> &'static str {
     match error {
         HttpError::Status(_) => "busy",
         HttpError::Request(error) if error.is_timeout() => "timeout",
-        HttpError::Request(_) => "connection",
+        _ => "connection",
     }
 }
 

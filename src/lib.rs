@@ -809,6 +809,16 @@ pub mod prelude {
     pub use crate::http::CheckStatus as _;
 }
 
+/// Pages on particular uses.
+#[cfg(any(docsrs, doctest))]
+pub mod guide {
+    #[doc = include_str!("../docs/shapes.md")]
+    pub mod shapes {}
+
+    #[doc = include_str!("../docs/clients.md")]
+    pub mod clients {}
+}
+
 /// Compiles every block of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -147,3 +147,16 @@ fn each_message_is_in_a_report_once() {
     let request = HttpError::Request(ClientError(true));
     assert_eq!(format!("{:#}", anyhow::Error::from(request)), "the request failed: no answer");
 }
+
+#[cfg(feature = "tokio")]
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_times_out_is_a_transient_http_error() {
+    use retry_ext::{AsyncRetryExt, HttpError, RetryPolicy};
+
+    let hangs = async || std::future::pending::<Result<(), HttpError<std::io::Error>>>().await;
+    let limit = Duration::from_secs(2);
+    let stopped = hangs.timeout_each(limit).retry_with(RetryPolicy::new()).await.unwrap_err();
+    assert_eq!(stopped.attempts(), 3);
+    assert_eq!(stopped.error().to_string(), "the attempt timed out after 2s");
+    assert!(matches!(stopped.into_error(), HttpError::TimedOut(_)));
+}
