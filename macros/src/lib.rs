@@ -56,7 +56,7 @@ use syn::{DeriveInput, Error};
 /// | `#[transient(if = condition)]` | transient if the condition holds |
 /// | `#[transient(after = hint)]` | transient; `retry_after` returns the hint |
 /// | `#[transient(after)]` | transient; the only field is the hint |
-/// | `#[transient(if = condition, after = hint)]` | transient if the condition holds, and then with the hint |
+/// | `#[transient(if = condition, after = hint)]` | transient if the condition holds; `retry_after` returns the hint |
 ///
 /// On an enum, `#[transient]` makes all variants transient that have no attribute:
 ///

@@ -198,8 +198,8 @@ pub trait RetryExt<T, E>: Operation<Outcome = Result<T, E>> {
     }
 
     /// Computes the nominal delay before each retry in the place of the backoff: `delay` receives the number of the
-    /// retry, from 1, and the error. The cap, jitter, a hint, the deadline and the budget still apply, and may refuse the
-    /// retry after the call. With
+    /// retry, from 1, and the error. The cap (60 s unless set), jitter, a hint, the deadline and the budget still apply,
+    /// and may refuse the retry after the call. With
     /// [`Jitter::Decorrelated`](crate::Jitter::Decorrelated), the computed delay takes the place of the initial delay. A
     /// second `delay_with` replaces the first.
     ///
