@@ -237,6 +237,23 @@ fn a_condition_decides_and_takes_any_expression() {
 }
 
 #[test]
+fn an_option_needs_no_space_behind_its_equals_sign() {
+    #[derive(IsTransient)]
+    #[rustfmt::skip]
+    enum Spaced {
+        #[transient(if=*code==503,after=Duration::from_secs(1))]
+        Status { code: u16 },
+        #[transient(if=!*done)]
+        Job { done: bool },
+        #[transient(if=[1].iter().any(|_it| true))]
+        Always,
+    }
+    says(&Spaced::Status { code: 503 }, true, Some(Duration::from_secs(1)));
+    says(&Spaced::Job { done: true }, false, None);
+    says(&Spaced::Always, true, None);
+}
+
+#[test]
 fn the_type_of_a_forwarded_field_is_bound() {
     #[derive(IsTransient)]
     enum Request<'a, E, F: fmt::Debug, const N: usize>
@@ -259,6 +276,27 @@ fn the_type_of_a_forwarded_field_is_bound() {
     says(&Io::Short { bytes: &[1, 2, 3] }, true, None);
     says(&Io::Short { bytes: &[1, 2] }, false, None);
     says(&Io::Other(String::new()), false, None);
+
+    // The name of the type may be that of another type behind a path.
+    trait Service {
+        type Error;
+    }
+    struct Files;
+    impl Service for Files {
+        type Error = io::Error;
+    }
+    mod client {
+        pub(super) type Error<E> = Box<E>;
+    }
+    #[derive(IsTransient)]
+    enum Error<S: Service, E> {
+        #[transient(forward)]
+        Inner(S::Error),
+        #[transient(forward)]
+        Client(client::Error<E>),
+    }
+    says(&Error::<Files, io::Error>::Inner(reset()), true, None);
+    says(&Error::<Files, io::Error>::Client(Box::new(missing())), false, None);
 
     // No implementation is needed where nothing is forwarded.
     #[derive(IsTransient)]

@@ -197,6 +197,8 @@ async fn a_subscription_is_steady_at_its_first_item() {
     // One success for each subscription, the first of which needed no retry.
     assert_eq!((counted.succeeded_at_first, counted.succeeded_after_retry), (1, 8));
     assert_eq!(counted.retries, 8);
+    // The break of a steady subscription is the first attempt of the operation that follows.
+    assert_eq!(counted.calls, 1 + 8 * 2 + 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -352,4 +354,25 @@ async fn r15_a_panic_in_a_hook_leaves_a_charged_retry_and_the_next_item() {
 async fn a_stream_that_is_quiet_is_pending() {
     let quiet = stream::once(pending::<Item>());
     assert!(timeout(secs(9_999), pin!(quiet.retry_with(RetryPolicy::new())).next()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r15_after_a_panic_in_a_hook_a_closure_subscribes_again() {
+    let (panics, made) = (Cell::new(true), Cell::new(0));
+    let subscribe = || {
+        made.set(made.get() + 1);
+        stream::iter([if made.get() == 1 { failed(1) } else { Ok(2) }])
+    };
+    let hooked = subscribe.on_retry(|_| assert!(!panics.replace(false), "once"));
+    let mut items = pin!(hooked.retry_with(RetryPolicy::new()));
+    assert!(std::panic::AssertUnwindSafe(items.next()).catch_unwind().await.is_err());
+    assert_eq!(items.next().await.and_then(Result::ok), Some(2));
+    assert!(items.next().await.is_none());
+}
+
+#[test]
+#[should_panic(expected = "steady_after must be above zero")]
+fn r11_a_time_of_zero_is_refused() {
+    let subscribe = || stream::iter([failed(1)]);
+    drop(subscribe.steady_after(Duration::ZERO));
 }

@@ -15,7 +15,7 @@ mod unix {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use nix::sys::signal::{Signal, kill};
+    use nix::sys::signal::{SigSet, Signal, kill};
     use nix::unistd::Pid;
     use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
     use signal_hook::iterator::SignalsInfo;
@@ -29,6 +29,9 @@ mod unix {
 
     impl Signals {
         pub(crate) fn new() -> io::Result<Self> {
+            // A parent may have blocked them; this program waits for each of them.
+            let needed = [Signal::SIGCHLD, Signal::SIGINT, Signal::SIGTERM];
+            needed.into_iter().collect::<SigSet>().thread_unblock()?;
             let mut signals = SignalsInfo::<WithOrigin>::new([SIGCHLD, SIGINT, SIGTERM])?;
             let (sender, received) = mpsc::channel();
             thread::spawn(move || signals.forever().try_for_each(|signal| sender.send(signal)));

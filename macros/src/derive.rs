@@ -43,7 +43,7 @@ pub(crate) fn expand(mut input: DeriveInput) -> Result<TokenStream> {
         // Fields are bound even if an expression merely seems to mention them.
         #[allow(non_shorthand_field_patterns, unused_variables)]
         impl #impl_generics #root::IsTransient for #name #type_generics #clause {
-            fn is_transient(&self) -> bool {
+            fn is_transient(&self) -> ::core::primitive::bool {
                 #transient
             }
             #retry_after
@@ -538,10 +538,47 @@ fn needs_bound(field: &Type, input: &DeriveInput) -> bool {
         GenericParam::Lifetime(_) => None,
     });
     let parameters: Vec<_> = parameters.collect();
+    let mut path = Path { name: &input.ident, start: None, follows_colons: false };
     resolve(field.to_token_stream(), &mut |word| {
         generic |= parameters.contains(&word);
-        recursive |= *word == input.ident || word == "Self";
         false
     });
+    path.mentions(field.to_token_stream(), &mut recursive);
     generic && !recursive
+}
+
+/// Looks for a name at the start of a path, or behind `crate`, `self` or `super`. Behind another start it is the name
+/// of another type, such as the associated type in `S::Error`.
+struct Path<'a> {
+    name: &'a Ident,
+    start: Option<Ident>,
+    follows_colons: bool,
+}
+
+impl Path<'_> {
+    fn mentions(&mut self, tokens: TokenStream, found: &mut bool) {
+        for token in tokens {
+            match &token {
+                TokenTree::Ident(word) => {
+                    if !self.follows_colons {
+                        self.start = Some(word.clone());
+                    }
+                    let is_local =
+                        |start: &Ident| start == "crate" || start == "self" || start == "super";
+                    let here = !self.follows_colons || self.start.as_ref().is_some_and(is_local);
+                    *found |= word == "Self" || (word == self.name && here);
+                }
+                TokenTree::Group(group) => {
+                    self.start = None;
+                    self.follows_colons = false;
+                    self.mentions(group.stream(), found);
+                }
+                // What follows a `>` belongs to the type in the brackets.
+                TokenTree::Punct(punct) if punct.as_char() == '>' => self.start = None,
+                TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+            }
+            self.follows_colons =
+                matches!(&token, TokenTree::Punct(punct) if punct.as_char() == ':');
+        }
+    }
 }

@@ -109,7 +109,8 @@ use syn::{DeriveInput, Error};
 /// # Generics
 ///
 /// If a forwarded field's type depends on a parameter, the implementation requires `IsTransient` of the field's type.
-/// An expression adds no bound: write it on the type.
+/// An expression adds no bound: write it on the type. If two generic types forward to each other, write one of the
+/// implementations by hand: their bounds would be a circle.
 ///
 /// ```
 /// use retry_ext::IsTransient;

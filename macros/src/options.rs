@@ -3,7 +3,7 @@
 //! Without its feature `full`, syn parses no closures, blocks or `match`. Expressions therefore stay tokens; the
 //! compiler parses them where they are used.
 
-use proc_macro2::{Delimiter, Group, Ident, Spacing, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
 use syn::{Error, Result};
 
 /// One option.
@@ -21,10 +21,16 @@ pub(crate) enum Value {
     List(Group),
 }
 
+/// Whether a `=` is the first half of `==` or `=>`.
+fn continues(equals: &Punct, next: Option<&TokenTree>) -> bool {
+    let half = |next: &TokenTree| matches!(next, TokenTree::Punct(next) if matches!(next.as_char(), '=' | '>'));
+    equals.spacing() == Spacing::Joint && next.is_some_and(half)
+}
+
 impl Opt {
     /// Parses one option, as [`split`] returns it.
     pub(crate) fn parse(tokens: TokenStream) -> Result<Self> {
-        let mut tokens = tokens.into_iter();
+        let mut tokens = tokens.into_iter().peekable();
         let name = match tokens.next() {
             Some(TokenTree::Ident(name)) => name,
             Some(other) => return Err(Error::new(other.span(), "expected the name of an option")),
@@ -33,7 +39,7 @@ impl Opt {
         let value = match tokens.next() {
             None => Value::None,
             Some(TokenTree::Punct(equals))
-                if equals.as_char() == '=' && equals.spacing() == Spacing::Alone =>
+                if equals.as_char() == '=' && !continues(&equals, tokens.peek()) =>
             {
                 let expression: TokenStream = tokens.by_ref().collect();
                 if expression.is_empty() {
@@ -166,6 +172,13 @@ enum Last {
     Operand,
 }
 
+impl Last {
+    /// Whether an operand may follow. A `=` directly before the operand looks like the start of an arrow.
+    fn precedes_operand(self) -> bool {
+        matches!(self, Self::Operator | Self::Arrow)
+    }
+}
+
 impl Scan {
     fn is_between(&self, token: &TokenTree) -> bool {
         let comma = matches!(token, TokenTree::Punct(punct) if punct.as_char() == ',');
@@ -178,7 +191,7 @@ impl Scan {
             TokenTree::Punct(punct) => {
                 let joint = punct.spacing() == Spacing::Joint;
                 match punct.as_char() {
-                    '<' if self.angles > 0 || last == Last::Colon || last == Last::Operator => {
+                    '<' if self.angles > 0 || last == Last::Colon || last.precedes_operand() => {
                         self.angles += 1;
                         Last::Operator
                     }
@@ -191,7 +204,7 @@ impl Scan {
                         Last::Operator
                     }
                     // A closure starts where an operand may start; elsewhere `|` is an operator.
-                    '|' if last == Last::Operator && self.angles == 0 => {
+                    '|' if last.precedes_operand() && self.angles == 0 => {
                         self.in_parameters = true;
                         Last::Operator
                     }

@@ -530,6 +530,7 @@ impl<St, T, E, P, H: AsyncHooks<T, E>> fmt::Debug for RetryStream<St, T, E, P, H
 ///   without one. [`steady_after`](Self::steady_after) sets that time, and then the time alone counts. Each steady
 ///   subscription is one success for the log, a budget and an observer.
 /// * An error that gives up is yielded, and then `None`.
+/// * For an observer, the break of a steady subscription is the first attempt of a new operation.
 /// * A deadline counts from the first failure.
 /// * For a future of a stream, such as an `async fn` that connects, pass `|| connect().try_flatten_stream()`. If an end
 ///   is a failure, chain an error to the stream.
@@ -729,6 +730,10 @@ where
     ///
     /// Use it for a server that accepts, sends a message, and drops the connection.
     ///
+    /// # Panics
+    ///
+    /// If `time` is zero: each subscription would be steady, and none would ever give up.
+    ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() {
@@ -746,6 +751,7 @@ where
     /// # }
     /// ```
     #[inline]
+    #[track_caller]
     fn steady_after(self, time: Duration) -> AsyncRetry<Subscribed<Self>, St, T, E>
     where
         Self: Sized,
@@ -823,6 +829,10 @@ where
 {
     /// Sets the time after which a subscription is steady; see [`ResubscribeExt::steady_after`].
     ///
+    /// # Panics
+    ///
+    /// If `time` is zero.
+    ///
     /// ```
     /// # use std::time::Duration;
     /// # use futures_util::stream;
@@ -832,7 +842,12 @@ where
     /// # drop(chain);
     /// ```
     #[inline]
+    #[track_caller]
     pub fn steady_after(mut self, time: Duration) -> Self {
+        assert!(
+            !time.is_zero(),
+            "steady_after must be above zero: every subscription would be steady"
+        );
         self.operation.steady_after = Some(time);
         self
     }
@@ -964,8 +979,8 @@ where
                     return Poll::Ready(Some(Ok(value)));
                 }
                 Err((error, judgement)) => {
-                    // The broken subscription, before the wait.
-                    this.state.set(Subscription::End);
+                    // Drops the broken subscription before the wait. If a hook panics, the next poll subscribes again.
+                    this.state.set(Subscription::Yielded);
                     self.as_mut().note_steady(|_| false);
                     if let Err(stopped) = ready!(self.as_mut().failed(error, judgement, cx)) {
                         return Poll::Ready(Some(Err(stopped)));
@@ -999,7 +1014,7 @@ where
         }
     }
 
-    /// Makes the wait after a failure. The state is `End`, also if a hook panics.
+    /// Makes the wait after a failure, or gives the error back.
     fn failed(
         mut self: Pin<&mut Self>,
         error: E,
@@ -1012,7 +1027,12 @@ where
         let Hooks { classifier, hook, sleeper, observer, delay, budget } = this.hooks;
         let judge = Judge { classifier, delay, budget };
         let report = Report { call, observer };
-        let decided = this.decision.failed(&error, judgement, judge, &mut state, report, |_| {});
+        let noted = |decided: Result<&Wait, Stop>| {
+            if decided.is_err() {
+                this.state.set(Subscription::End);
+            }
+        };
+        let decided = this.decision.failed(&error, judgement, judge, &mut state, report, noted);
         let wait = match decided {
             Ok(wait) => wait,
             Err(stop) => return Poll::Ready(Err(this.decision.give_up(error, stop))),
