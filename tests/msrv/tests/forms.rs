@@ -1,16 +1,18 @@
 //! Every form of the crate does its work.
 
 use std::cell::RefCell;
-use std::future::ready;
+use std::future::{poll_fn, ready};
 use std::io::{Error, ErrorKind};
 use std::iter;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use log::{Level, LevelFilter, Log, Metadata, Record, kv};
 use retry_ext::{
     AsyncRetryExt, Backoff, CheckStatus, HttpError, IsTransient, Jitter, Observation, Observer,
-    RetryBudget, RetryConfig, RetryError, RetryEvent, RetryExt, RetryIteratorExt, RetryPolicy,
-    RetryStats, StopReason, Verdict, attempts, retry_with,
+    ResubscribeExt, RetryBudget, RetryConfig, RetryError, RetryEvent, RetryExt, RetryIteratorExt,
+    RetryPolicy, RetryStats, RetryStreamExt, StopReason, Verdict, attempts, retry_with,
 };
 use serde::Deserialize;
 use serde::de::value::{Error as ValueError, MapDeserializer};
@@ -143,6 +145,38 @@ fn an_iterator_of_results_is_retried() {
     let items: Result<Vec<_>, RetryError<Error>> =
         iter::repeat_with(failing(2)).retry_with(POLICY).take(3).collect();
     assert_eq!(items.expect("the source recovers"), [3, 4, 5]);
+}
+
+/// A stream of the results of an operation.
+struct Calls<F>(F);
+
+impl<T, F: FnMut() -> T + Unpin> futures_core::Stream for Calls<F> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<T>> {
+        Poll::Ready(Some((self.0)()))
+    }
+}
+
+async fn next<S: futures_core::Stream>(mut stream: Pin<&mut S>) -> Option<S::Item> {
+    poll_fn(|cx| stream.as_mut().poll_next(cx)).await
+}
+
+#[test]
+fn a_stream_is_retried_and_subscribed_again() {
+    block_on(async {
+        let mut items = pin!(Calls(failing(2)).retry_with(POLICY));
+        assert_eq!(next(items.as_mut()).await.and_then(Result::ok), Some(3));
+
+        let mut subscriptions = 0;
+        let subscribe = || {
+            subscriptions += 1;
+            let fails = subscriptions == 1;
+            Calls(move || if fails { Err(Error::from(ErrorKind::TimedOut)) } else { Ok(7) })
+        };
+        let mut items = pin!(subscribe.retry_with(POLICY));
+        assert_eq!(next(items.as_mut()).await.and_then(Result::ok), Some(7));
+    });
 }
 
 #[test]
