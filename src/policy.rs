@@ -204,7 +204,7 @@ impl RetryPolicy {
 
     /// Sets a deadline, counted from the start of the first attempt.
     ///
-    /// A wait that would end after it is not started: the retry stops at once with
+    /// A wait that would end after it is not started, and none once it has been reached: the retry stops at once with
     /// [`DeadlineExceeded`](crate::StopReason::DeadlineExceeded), instead of shortening the wait or
     /// sleeping towards an attempt that comes too late. An attempt that is running is not
     /// interrupted; give the operation a timeout of its own. The time of an

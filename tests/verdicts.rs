@@ -383,6 +383,16 @@ fn a_scheduler_judges_outcomes_that_it_keeps() {
 }
 
 #[test]
+fn a_scheduler_takes_success_of_an_error_for_permanent() {
+    let stats = RetryStats::new();
+    let mut retry =
+        RetryPolicy::new().start().classify(|_: &Outcome| Verdict::Success).observe(&stats);
+    assert_eq!(retry.delay_after_outcome(&FAILED), Err(StopReason::Permanent));
+    let seen = stats.snapshot();
+    assert_eq!((seen.gave_up(StopReason::Permanent), seen.succeeded_at_first), (1, 0));
+}
+
+#[test]
 fn without_classify_a_scheduler_passes_outcomes_too() {
     let mut retry = RetryPolicy::new().start();
     assert_eq!(retry.delay_after_outcome(&FAILED), Ok(secs(1)));

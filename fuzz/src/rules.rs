@@ -242,7 +242,8 @@ impl<'a> Reader<'a> {
                 let refused = next_delay.expect("the wait that was refused");
                 let delays = delays(self.policy, failed);
                 let backoff = self.policy.backoff();
-                let after = counted(backoff.delay(failed.attempt + 1));
+                let mut later = (1..=64).map(|later| backoff.delay(failed.attempt + later));
+                let after = counted(later.find(|delay| !delay.is_zero()).unwrap_or_default());
                 let skips_zero = backoff.delay(failed.attempt).is_zero() && refused == after;
                 let range = counted(*delays.start())..=counted(*delays.end());
                 assert!(skips_zero || range.contains(&refused));
@@ -292,7 +293,11 @@ impl<'a> Reader<'a> {
         let delays = delays(policy, failed);
         let in_time = |delay: Duration| {
             let end = failed.elapsed.saturating_add(delay);
-            policy.max_elapsed().is_none_or(|max_elapsed| end <= max_elapsed)
+            policy.max_elapsed().is_none_or(|max_elapsed| {
+                // Without time left, not even a delay of zero fits.
+                let is_over = failed.elapsed >= max_elapsed && max_elapsed != Duration::MAX;
+                !is_over && end <= max_elapsed
+            })
         };
         let left = self.ledger.as_ref().map(|ledger| ledger.left(failed.now));
         match self.entries.as_slice().first() {
