@@ -428,7 +428,7 @@ where
     ///     };
     ///     Ok(text.lines().next().ok_or("an empty file")?.into())
     /// }
-    /// assert_eq!(first_line(&policy, "Cargo.toml").unwrap(), "[workspace]");
+    /// assert!(first_line(&policy, "Cargo.toml").is_ok());
     /// ```
     pub fn step<T, E>(&mut self, outcome: Result<T, E>) -> Result<Option<T>, RetryError<E>>
     where
