@@ -8,7 +8,7 @@
 //!    has `delay_with`, `Backoff::computed` puts its delay in the place of the curve.
 //! 4. `Limits::check` compares the delay with the deadline, then withdraws from the budget.
 //! 5. `failed` books the attempt and the wait, calls `Report::retry`, and returns a [`Wait`].
-//! 6. The driver calls the retry hook and the sleeper. An early end goes to [`Decision::woken`] or [`Decision::cancelled`].
+//! 6. `failed_afresh`, or the loop of the blocking drivers, calls the retry hook; the driver calls the sleeper. An early end goes to [`Decision::woken`] or [`Decision::cancelled`].
 //! 7. When there is no further attempt, `Shape::finish` makes the result for the caller.
 
 use std::time::Duration;
@@ -18,13 +18,17 @@ use crate::budget::RetryBudget;
 use crate::clock::Tick;
 use crate::error::{RetryError, Stop, StopReason};
 use crate::event::RetryEvent;
-use crate::hooks::{ChainBudget, Classify, ComputeDelay, Hooks, Observe};
+#[cfg(feature = "async")]
+use crate::hooks::Shape;
+use crate::hooks::{ChainBudget, Classify, ComputeDelay, Hooks, Notify, Observe};
 use crate::jitter::Hint;
 use crate::nanos::{CoarseNanos, TotalWait, nanos};
 use crate::operation::{Attempt, Deadline};
 use crate::policy::{Limits, RetryPolicy};
 use crate::report::{Call, Report};
 use crate::sealed::Internal;
+#[cfg(feature = "async")]
+use crate::sleep::Ended;
 
 /// The state of an operation between its first call and its last. It decides and counts; it neither
 /// calls the operation nor sleeps. Its 24 bytes are a part of every waiting future.
@@ -166,6 +170,34 @@ impl Decision {
         }
     }
 
+    /// Decides as [`failed`](Self::failed) and calls the hook. For drivers that make the state of the backoff afresh: a
+    /// waiting future has no room for it, and a process may fork between two failures of a loop.
+    #[inline]
+    pub(crate) fn failed_afresh<T, E, C, N, S, O, D, B>(
+        &mut self,
+        hooks: &mut Hooks<C, N, S, O, D, B>,
+        failure: &C::Failure,
+        judgement: C::Judgement,
+        call: Call<'_>,
+        decided: impl FnOnce(Result<&Wait, Stop>),
+    ) -> Result<(Wait, Duration), Stop>
+    where
+        C: Classify<T, E>,
+        N: Notify<C::Failure>,
+        O: Observe,
+        D: ComputeDelay<C::Failure>,
+        B: ChainBudget,
+    {
+        let mut state = call.policy.backoff.state(self.attempt);
+        let Hooks { classifier, hook, observer, delay, budget, .. } = hooks;
+        let judge = Judge { classifier, delay, budget };
+        let report = Report { call, observer };
+        let wait = self.failed(failure, judgement, judge, &mut state, report, decided)?;
+        let delay = wait.delay(call.policy);
+        hook.retry(&wait.event(call.policy, delay, failure), Internal);
+        Ok((wait, delay))
+    }
+
     /// Returns the wait in nanoseconds. Checks the reasons in the order of [`StopReason`]; the deadline and the budget are
     /// checked in [`Limits`].
     #[expect(
@@ -272,19 +304,11 @@ impl Decision {
             Some(hint) => backoff.hinted_wait(attempt, &mut state, &mut previous, hint),
             None => backoff.wait(attempt, &mut state, &mut previous),
         };
+        let (start, waited, delay) = (self.start, self.waited, policy.duration(nanos));
         let start = match (own.budget, limits) {
-            (Some(budget), _) => {
-                let delay = policy.duration(nanos);
-                let start = Limits::check_deadline(policy, self.start, self.waited, delay);
-                // Last, so that only a granted retry is charged.
-                start.and_then(|start| {
-                    if budget.withdraw() { Ok(start) } else { Err(StopReason::BudgetExhausted) }
-                })
-            }
-            (None, Some(limits)) => {
-                (limits.check)(policy, self.start, self.waited, policy.duration(nanos))
-            }
-            (None, None) => Ok(self.start),
+            (Some(budget), _) => Limits::check_and_charge(policy, budget, start, waited, delay),
+            (None, Some(limits)) => (limits.check)(policy, start, waited, delay),
+            (None, None) => Ok(start),
         };
         let start = start.map_err(|reason| {
             let nominal = own.nominal.unwrap_or_else(|| policy.backoff.delay(attempt));
@@ -338,6 +362,30 @@ impl Decision {
     #[expect(clippy::needless_pass_by_value, reason = "a wait ends once")]
     pub(crate) const fn woken(&mut self, wait: Wait) {
         self.waited = wait.waited_before;
+    }
+
+    /// Books the end of a wait. If the wait was cancelled, returns the error.
+    #[cfg(feature = "async")]
+    #[inline]
+    pub(crate) fn wait_ended<T, E, C>(
+        &mut self,
+        ended: Ended<(Wait, C::Failure)>,
+        report: Report<'_, impl Observe>,
+    ) -> Result<(), RetryError<C::Failure>>
+    where
+        C: Shape<T, E>,
+    {
+        match ended {
+            Ended::Elapsed => Ok(()),
+            Ended::Woken((wait, _dropped)) => {
+                self.woken(wait);
+                Ok(())
+            }
+            Ended::Cancelled((wait, failure)) => {
+                let failure_type = C::type_name(&failure, Internal);
+                Err(self.cancelled(wait, failure, failure_type, report, |_| {}))
+            }
+        }
     }
 
     /// Takes back a wait that was cut short for good, and reports that. Neither the wait nor its attempt

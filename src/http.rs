@@ -21,7 +21,7 @@ use crate::transient::IsTransient;
 /// body, which may be secret.
 ///
 /// It is transient by [`is_transient_http_status`]. To treat other statuses as transient, add
-/// [`retry_if`](crate::RetryExt::retry_if), which ignores the hint, or wrap the error in a type of your own.
+/// [`retry_if`](crate::RetryExt::retry_if), which ignores the hint, or wrap the error in a newtype.
 ///
 /// ```
 /// use std::time::Duration;

@@ -62,8 +62,9 @@
 //!    hint wide ([details](Jitter)). A hint above [`max_retry_after`](RetryPolicy::with_max_retry_after) stops the
 //!    retry. `retry_if` replaces the error's own classification, including its hint.
 //! 6. **A deadline refuses.** [`max_elapsed`](RetryPolicy::with_max_elapsed) runs from the start of
-//!    the first attempt on a monotonic clock; for streams, which may be quiet for long, from the first failure. A wait that would end after it is not started and not
-//!    shortened. The clock is read only if there is a deadline or a budget, and for unseeded jitter.
+//!    the first attempt on a monotonic clock; for streams, which may be quiet for long, from the first failure. A wait
+//!    that would end after it is not started and not shortened. The clock is read only if there is a deadline or a
+//!    budget, for unseeded jitter, and for the age of subscriptions.
 //! 7. **Events tell the truth.** [`on_retry`](RetryExt::on_retry) is called once per retry, before
 //!    its wait, with the exact delay; not on the last failure, not on a permanent one.
 //! 8. **Reasons have an order.** [`StopReason`] is the first that applies.

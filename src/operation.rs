@@ -172,7 +172,7 @@ pub trait Operation {
 /// Operations whose outcome is a future of a `Result`.
 ///
 /// [`RetryFuture`](crate::chain::RetryFuture) names the future, the value and the error of its operation through this
-/// trait. As type parameters, each of them would have lifetimes of its own in a spawned task, and `tokio::spawn` would
+/// trait. As type parameters, each of them would have separate lifetimes in a spawned task, and `tokio::spawn` would
 /// reject a task that joins two retries.
 ///
 /// This trait is sealed.

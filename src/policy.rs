@@ -608,7 +608,7 @@ impl Limits {
         policy.max_elapsed().map(|_| Tick::now())
     }
 
-    pub(crate) fn check_deadline(
+    fn check_deadline(
         policy: &RetryPolicy,
         start: Option<Tick>,
         waited: TotalWait,
@@ -633,12 +633,22 @@ impl Limits {
         waited: TotalWait,
         delay: Duration,
     ) -> Result<Option<Tick>, StopReason> {
-        let start = Self::check_deadline(policy, start, waited, delay)?;
-        // Last, so that only a granted retry is charged.
         match policy.budget() {
-            Some(budget) if !budget.withdraw() => Err(StopReason::BudgetExhausted),
-            _ => Ok(start),
+            Some(budget) => Self::check_and_charge(policy, budget, start, waited, delay),
+            None => Self::check_deadline(policy, start, waited, delay),
         }
+    }
+
+    /// Checks the deadline, and then charges the budget, so that only a granted retry is charged.
+    pub(crate) fn check_and_charge(
+        policy: &RetryPolicy,
+        budget: &RetryBudget,
+        start: Option<Tick>,
+        waited: TotalWait,
+        delay: Duration,
+    ) -> Result<Option<Tick>, StopReason> {
+        let start = Self::check_deadline(policy, start, waited, delay)?;
+        if budget.withdraw() { Ok(start) } else { Err(StopReason::BudgetExhausted) }
     }
 
     fn deposit(policy: &RetryPolicy) {

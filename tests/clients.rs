@@ -42,7 +42,7 @@ impl Server {
             for stream in listener.incoming() {
                 let number = counter.fetch_add(1, Ordering::Relaxed);
                 let answer = answers[number.min(answers.len() - 1)];
-                // Each in a thread of its own: one that stalls must not hold up the next.
+                // Each in a separate thread: one that stalls must not hold up the next.
                 thread::spawn(move || answer(&mut stream?));
             }
         });

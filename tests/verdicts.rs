@@ -63,7 +63,8 @@ struct Run {
     reports: Vec<String>,
 }
 
-type Form = fn(RetryPolicy, &RetryBudget, &[Outcome], &mut dyn FnMut(&Outcome) -> Verdict) -> Run;
+type Judge<'a> = &'a mut dyn FnMut(&Outcome) -> Verdict;
+type Form = fn(RetryPolicy, &RetryBudget, &[Outcome], Judge<'_>) -> Run;
 
 const FORMS: [(&str, Form); 4] = [
     ("closure", by_closure),
@@ -114,7 +115,7 @@ fn by_closure(
     policy: RetryPolicy,
     budget: &RetryBudget,
     script: &[Outcome],
-    judge: &mut dyn FnMut(&Outcome) -> Verdict,
+    judge: Judge<'_>,
 ) -> Run {
     let world = World::of(script);
     let result = (|| world.call())
@@ -130,7 +131,7 @@ fn by_future(
     policy: RetryPolicy,
     budget: &RetryBudget,
     script: &[Outcome],
-    judge: &mut dyn FnMut(&Outcome) -> Verdict,
+    judge: Judge<'_>,
 ) -> Run {
     let world = World::of(script);
     let future = (|| ready(world.call()))
@@ -143,12 +144,7 @@ fn by_future(
     world.run(result)
 }
 
-fn by_step(
-    policy: RetryPolicy,
-    budget: &RetryBudget,
-    script: &[Outcome],
-    judge: &mut dyn FnMut(&Outcome) -> Verdict,
-) -> Run {
+fn by_step(policy: RetryPolicy, budget: &RetryBudget, script: &[Outcome], judge: Judge<'_>) -> Run {
     let world = World::of(script);
     let mut retry = policy
         .start()
@@ -171,7 +167,7 @@ fn by_awaited(
     policy: RetryPolicy,
     budget: &RetryBudget,
     script: &[Outcome],
-    judge: &mut dyn FnMut(&Outcome) -> Verdict,
+    judge: Judge<'_>,
 ) -> Run {
     let world = World::of(script);
     let mut retry = policy

@@ -531,54 +531,52 @@ fn list(fields: &Fields) -> String {
 /// Whether the parameters of the type decide if a field of it is `IsTransient`. A bound on a type that mentions
 /// the type itself would be a circle, and the compiler needs none.
 fn needs_bound(field: &Type, input: &DeriveInput) -> bool {
-    let (mut generic, mut recursive) = (false, false);
     let parameters = input.generics.params.iter().filter_map(|parameter| match parameter {
         GenericParam::Type(parameter) => Some(&parameter.ident),
         GenericParam::Const(parameter) => Some(&parameter.ident),
         GenericParam::Lifetime(_) => None,
     });
-    let parameters: Vec<_> = parameters.collect();
-    let mut path = Path { name: &input.ident, start: None, follows_colons: false };
-    resolve(field.to_token_stream(), &mut |word| {
-        generic |= parameters.contains(&word);
-        false
-    });
-    path.mentions(field.to_token_stream(), &mut recursive);
-    generic && !recursive
+    let parameters = parameters.collect();
+    let mut mentioned =
+        Mentioned { parameters, name: &input.ident, generic: false, recursive: false };
+    mentioned.walk(field.to_token_stream());
+    mentioned.generic && !mentioned.recursive
 }
 
-/// Looks for a name at the start of a path, or behind `crate`, `self` or `super`. Behind another start it is the name
-/// of another type, such as the associated type in `S::Error`.
-struct Path<'a> {
+/// The names that a type mentions: parameters, and the type that derives. Its name counts at the start of a path, or
+/// behind `crate`, `self` or `super`. Behind another start it is the name of another type, such as the associated type
+/// in `S::Error`.
+struct Mentioned<'a> {
+    parameters: Vec<&'a Ident>,
     name: &'a Ident,
-    start: Option<Ident>,
-    follows_colons: bool,
+    generic: bool,
+    recursive: bool,
 }
 
-impl Path<'_> {
-    fn mentions(&mut self, tokens: TokenStream, found: &mut bool) {
+impl Mentioned<'_> {
+    fn walk(&mut self, tokens: TokenStream) {
+        let (mut start, mut follows_colons) = (None, false);
         for token in tokens {
             match &token {
                 TokenTree::Ident(word) => {
-                    if !self.follows_colons {
-                        self.start = Some(word.clone());
+                    if !follows_colons {
+                        start = Some(word.clone());
                     }
                     let is_local =
                         |start: &Ident| start == "crate" || start == "self" || start == "super";
-                    let here = !self.follows_colons || self.start.as_ref().is_some_and(is_local);
-                    *found |= word == "Self" || (word == self.name && here);
+                    let is_here = !follows_colons || start.as_ref().is_some_and(is_local);
+                    self.generic |= self.parameters.contains(&word);
+                    self.recursive |= word == "Self" || (word == self.name && is_here);
                 }
                 TokenTree::Group(group) => {
-                    self.start = None;
-                    self.follows_colons = false;
-                    self.mentions(group.stream(), found);
+                    start = None;
+                    self.walk(group.stream());
                 }
-                // What follows a `>` belongs to the type in the brackets.
-                TokenTree::Punct(punct) if punct.as_char() == '>' => self.start = None,
+                // A path behind a `>` belongs to the type in the brackets.
+                TokenTree::Punct(punct) if punct.as_char() == '>' => start = None,
                 TokenTree::Punct(_) | TokenTree::Literal(_) => {}
             }
-            self.follows_colons =
-                matches!(&token, TokenTree::Punct(punct) if punct.as_char() == ':');
+            follows_colons = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == ':');
         }
     }
 }

@@ -90,7 +90,7 @@ pub trait RetryExt<T, E>: Operation<Outcome = Result<T, E>> {
     ///
     /// If the retry gives up on an `Ok` value, that last value is returned as `Ok`: an HTTP client gets the last
     /// response, whatever its status. A value has no [`next_delay`](RetryError::next_delay), so a loop that starts over
-    /// after a refused value needs a pause of its own.
+    /// after a refused value must choose its pause.
     ///
     /// ```
     /// use std::num::ParseIntError;
@@ -298,7 +298,7 @@ pub trait RetryExt<T, E>: Operation<Outcome = Result<T, E>> {
 
 impl<F, T, E> RetryExt<T, E> for F where F: FnMut() -> Result<T, E> {}
 
-// An implementation of its own, so that the compiler's messages about closures name `FnMut`.
+// A separate implementation, so that the compiler's messages about closures name `FnMut`.
 impl<F, T, E> RetryExt<T, E> for Attempts<F> where F: FnMut(Attempt) -> Result<T, E> {}
 
 /// An operation with the settings of its retry; made by the methods of [`RetryExt`] and run by

@@ -7,7 +7,7 @@ use std::panic::Location;
 use std::time::Duration;
 
 use crate::budget::RetryBudget;
-use crate::decision::{Decision, Judge, Wait};
+use crate::decision::{Decision, Wait};
 use crate::error::{RetryError, Stop, StopReason};
 use crate::event::{Observer, RetryEvent};
 use crate::hooks::{
@@ -16,7 +16,7 @@ use crate::hooks::{
 };
 use crate::operation::Deadline;
 use crate::policy::RetryPolicy;
-use crate::report::{Call, Report};
+use crate::report::Call;
 use crate::sealed::Internal;
 #[cfg(feature = "async")]
 use crate::sleep::{AsyncSleep, fair, yield_now};
@@ -740,20 +740,13 @@ where
         }
         let Self { policy, caller, hooks, decision, granted, stopped } = self;
         *granted = None;
-        // Made again each time: a process may fork between two failures.
-        let mut state = policy.backoff.state(decision.attempt());
-        let call = Call { policy, caller };
-        let Hooks { classifier, hook, observer, delay, budget, .. } = hooks;
-        let judge = Judge { classifier, delay, budget };
-        let report = Report { call, observer };
         let failure_type = C::type_name(failure, Internal);
         let noted = |decided: Result<&Wait, Stop>| match decided {
             Ok(wait) => *granted = Some((wait.clone(), failure_type)),
             Err(stop) => *stopped = Some(stop),
         };
-        let wait = decision.failed(failure, judgement, judge, &mut state, report, noted)?;
-        let delay = wait.delay(policy);
-        hook.retry(&wait.event(policy, delay, failure), Internal);
+        let call = Call { policy, caller };
+        let (_, delay) = decision.failed_afresh(hooks, failure, judgement, call, noted)?;
         Ok(delay)
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use crate::budget::RetryBudget;
-use crate::decision::{Decision, Judge, Wait};
+use crate::decision::{Decision, Wait};
 use crate::error::RetryError;
 use crate::event::{Observer, RetryEvent};
 use crate::hooks::{
@@ -21,9 +21,9 @@ use crate::hooks::{
 };
 use crate::operation::{AsyncOperation, Attempt, Attempts, Operation};
 use crate::policy::RetryPolicy;
-use crate::report::{Call, Report};
+use crate::report::Call;
 use crate::sealed::Internal;
-use crate::sleep::{AsyncSleep, DefaultSleeper, Ended, Kept, Wake};
+use crate::sleep::{AsyncSleep, DefaultSleeper, Kept, Wake};
 use crate::timeout::{AttemptTimedOut, Timed, TimedAttempt};
 use crate::transient::{IsTransient, Verdict};
 
@@ -423,7 +423,7 @@ where
 {
 }
 
-// An implementation of its own, so that the compiler's messages about closures name `FnMut`.
+// A separate implementation, so that the compiler's messages about closures name `FnMut`.
 impl<F, Fut, T, E> AsyncRetryExt<Fut, T, E> for Attempts<F>
 where
     F: FnMut(Attempt) -> Fut,
@@ -869,20 +869,13 @@ where
         // Drops the attempt's future, and ends this one if a hook panics.
         this.state.set(State::End);
         let call = Call { policy: (*this.policy).borrow(), caller: this.caller };
-        // A waiting future has no room for the state.
-        let mut state = call.policy.backoff.state(this.decision.attempt());
-        let Hooks { classifier, hook, sleeper, observer, delay, budget } = this.hooks;
-        let judge = Judge { classifier, delay, budget };
-        let report = Report { call, observer };
-        let decided = this.decision.failed(&failure, judgement, judge, &mut state, report, |_| {});
-        let wait = match decided {
+        let decided = this.decision.failed_afresh(this.hooks, &failure, judgement, call, |_| {});
+        let (wait, delay) = match decided {
             Ok(granted) => granted,
             Err(stop) => return Poll::Ready(this.decision.give_up(failure, stop)),
         };
-        let delay = wait.delay(call.policy);
-        hook.retry(&wait.event(call.policy, delay, &failure), Internal);
         let kept = <S::Wait as Future>::Output::keep((wait, failure), Internal);
-        match sleeper.sleep(delay, Internal) {
+        match this.hooks.sleeper.sleep(delay, Internal) {
             Some(wait) => {
                 this.state.set(State::Wait { wait, kept });
                 if let Err(stopped) = ready!(self.as_mut().poll_wait(cx)) {
@@ -929,18 +922,9 @@ where
         let StateReplaced::Wait { kept, .. } = this.state.project_replace(State::End) else {
             unreachable!("it has just been polled");
         };
-        Poll::Ready(match answer.end(kept, Internal) {
-            Ended::Elapsed => Ok(()),
-            Ended::Woken((wait, _dropped)) => {
-                this.decision.woken(wait);
-                Ok(())
-            }
-            Ended::Cancelled((wait, failure)) => {
-                let call = Call { policy: (*this.policy).borrow(), caller: this.caller };
-                let (name, report) = (C::type_name(&failure, Internal), this.hooks.report(call));
-                Err(this.decision.cancelled(wait, failure, name, report, |_| {}))
-            }
-        })
+        let report =
+            this.hooks.report(Call { policy: (*this.policy).borrow(), caller: this.caller });
+        Poll::Ready(this.decision.wait_ended::<_, _, C>(answer.end(kept, Internal), report))
     }
 }
 

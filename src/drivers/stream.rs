@@ -17,7 +17,7 @@ use super::future::AsyncRetry;
 use super::iterator::{Items, pause_after};
 use crate::budget::RetryBudget;
 use crate::clock::Tick;
-use crate::decision::{Decision, Judge, Wait};
+use crate::decision::{Decision, Wait};
 use crate::error::{RetryError, Stop, StopReason};
 use crate::event::{Observer, RetryEvent};
 use crate::hooks::{
@@ -25,7 +25,7 @@ use crate::hooks::{
     Observed,
 };
 use crate::policy::RetryPolicy;
-use crate::report::{Call, Report};
+use crate::report::Call;
 use crate::sealed::Internal;
 use crate::sleep::{AsyncSleep, DefaultSleeper, Ended, Kept, Wake};
 use crate::transient::IsTransient;
@@ -287,7 +287,6 @@ where
             caller: Location::caller(),
             decision: Decision::new(None),
             failure: None,
-            ends: false,
         }
     }
 }
@@ -317,8 +316,6 @@ pin_project! {
         decision: Decision,
         // The failed item, until the next one: the source may end.
         failure: Option<E>,
-        // The next item is `None`: the source has ended after a failure, or a pause was cancelled.
-        ends: bool,
     }
 }
 
@@ -335,6 +332,8 @@ pin_project! {
         Pause { #[pin] wait: W },
         // The wait is over, and other tasks have run.
         Yielded,
+        // The source has ended after a failure, and the next item is its `None`.
+        SourceEnded,
         // A pause was cancelled.
         Ended,
     }
@@ -354,9 +353,6 @@ where
     type Item = Result<T, RetryError<E>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if mem::take(self.as_mut().project().ends) {
-            return Poll::Ready(None);
-        }
         loop {
             match ready!(self.as_mut().poll_wait(cx)) {
                 Next::Poll => {}
@@ -369,7 +365,7 @@ where
             let Some(outcome) = item else {
                 let ended = mem::replace(this.decision, Decision::new(None));
                 return Poll::Ready(this.failure.take().map(|failure| {
-                    *this.ends = true;
+                    this.wait.set(Waiting::SourceEnded);
                     let name = C::type_name(&failure, Internal);
                     let stop = Stop::because(StopReason::SourceEnded);
                     Err(ended.stop(failure, name, stop, this.hooks.report(call), |_| {}))
@@ -384,31 +380,23 @@ where
                 }
                 Err(failed) => failed,
             };
-            // A process may fork between two failures, and the stream has no room for the state.
-            let mut state = call.policy.backoff.state(this.decision.attempt());
-            let Hooks { classifier, hook, sleeper, observer, delay, budget } = &mut *this.hooks;
-            let judge = Judge { classifier, delay, budget };
-            let report = Report { call, observer };
-            let mut refused = None;
             let noted = |decided: Result<&Wait, Stop>| {
-                refused = decided.err().and_then(|stop| pause_after(stop, call.policy));
+                let pause = decided.err().and_then(|stop| pause_after(stop, call.policy));
+                if let Some(delay) = pause {
+                    this.wait.set(Waiting::Refused { delay });
+                }
             };
-            let decided = this.decision.failed(&error, judgement, judge, &mut state, report, noted);
-            let wait = match decided {
-                Ok(wait) => wait,
+            let decided = this.decision.failed_afresh(this.hooks, &error, judgement, call, noted);
+            let (wait, delay) = match decided {
+                Ok(granted) => granted,
                 Err(stop) => {
-                    if let Some(delay) = refused {
-                        this.wait.set(Waiting::Refused { delay });
-                    }
                     let ended = mem::replace(this.decision, Decision::new(None));
                     return Poll::Ready(Some(Err(ended.give_up(error, stop))));
                 }
             };
-            let delay = wait.delay(call.policy);
-            hook.retry(&wait.event(call.policy, delay, &error), Internal);
             *this.failure = Some(error);
             let kept = <S::Wait as Future>::Output::keep(wait, Internal);
-            if let Some(wait) = sleeper.sleep(delay, Internal) {
+            if let Some(wait) = this.hooks.sleeper.sleep(delay, Internal) {
                 this.wait.set(Waiting::Wait { wait, kept });
             }
             if let Next::Stopped(stopped) = ready!(self.as_mut().begin_wait(cx)) {
@@ -451,6 +439,10 @@ where
             WaitingProjection::Yielded => {
                 this.wait.set(Waiting::No);
                 return Poll::Ready(Next::Poll);
+            }
+            WaitingProjection::SourceEnded => {
+                this.wait.set(Waiting::No);
+                return Poll::Ready(Next::End);
             }
             WaitingProjection::Ended => return Poll::Ready(Next::End),
             WaitingProjection::Refused { delay } => {
@@ -877,7 +869,7 @@ where
         P: Borrow<RetryPolicy>,
     {
         Resubscribed {
-            state: Subscription::Start,
+            state: Subscription::Ready,
             operation: self.operation,
             hooks: self.hooks,
             policy,
@@ -922,11 +914,10 @@ pin_project! {
     #[project = SubscriptionProjection]
     #[project_replace = SubscriptionReplaced]
     enum Subscription<St, W, K> {
-        Start,
+        // At the beginning, and when a wait is over and other tasks have run.
+        Ready,
         Reading { #[pin] source: St },
         Wait { #[pin] wait: W, kept: K },
-        // The wait is over, and other tasks have run.
-        Yielded,
         End,
     }
 }
@@ -951,7 +942,7 @@ where
             let mut this = self.as_mut().project();
             let item = match this.state.as_mut().project() {
                 SubscriptionProjection::End => return Poll::Ready(None),
-                SubscriptionProjection::Start | SubscriptionProjection::Yielded => {
+                SubscriptionProjection::Ready => {
                     // Ends this stream if the closure panics.
                     this.state.set(Subscription::End);
                     let source = (this.operation.operation)();
@@ -961,7 +952,7 @@ where
                 }
                 SubscriptionProjection::Wait { .. } => {
                     match ready!(self.as_mut().poll_wait(cx)) {
-                        Ok(()) => self.as_mut().project().state.set(Subscription::Yielded),
+                        Ok(()) => self.as_mut().project().state.set(Subscription::Ready),
                         Err(stopped) => return Poll::Ready(Some(Err(stopped))),
                     }
                     continue;
@@ -980,7 +971,7 @@ where
                 }
                 Err((error, judgement)) => {
                     // Drops the broken subscription before the wait. If a hook panics, the next poll subscribes again.
-                    this.state.set(Subscription::Yielded);
+                    this.state.set(Subscription::Ready);
                     self.as_mut().note_steady(|_| false);
                     if let Err(stopped) = ready!(self.as_mut().failed(error, judgement, cx)) {
                         return Poll::Ready(Some(Err(stopped)));
@@ -1023,24 +1014,18 @@ where
     ) -> Poll<Result<(), RetryError<E>>> {
         let mut this = self.as_mut().project();
         let call = Call { policy: (*this.policy).borrow(), caller: this.caller };
-        let mut state = call.policy.backoff.state(this.decision.attempt());
-        let Hooks { classifier, hook, sleeper, observer, delay, budget } = this.hooks;
-        let judge = Judge { classifier, delay, budget };
-        let report = Report { call, observer };
         let noted = |decided: Result<&Wait, Stop>| {
             if decided.is_err() {
                 this.state.set(Subscription::End);
             }
         };
-        let decided = this.decision.failed(&error, judgement, judge, &mut state, report, noted);
-        let wait = match decided {
-            Ok(wait) => wait,
+        let decided = this.decision.failed_afresh(this.hooks, &error, judgement, call, noted);
+        let (wait, delay) = match decided {
+            Ok(granted) => granted,
             Err(stop) => return Poll::Ready(Err(this.decision.give_up(error, stop))),
         };
-        let delay = wait.delay(call.policy);
-        hook.retry(&wait.event(call.policy, delay, &error), Internal);
         let kept = <S::Wait as Future>::Output::keep((wait, error), Internal);
-        match sleeper.sleep(delay, Internal) {
+        match this.hooks.sleeper.sleep(delay, Internal) {
             Some(wait) => {
                 this.state.set(Subscription::Wait { wait, kept });
                 if let Err(stopped) = ready!(self.as_mut().poll_wait(cx)) {
@@ -1050,7 +1035,7 @@ where
             None => drop(kept),
         }
         // A wait that is over before it has begun lets other tasks run all the same.
-        self.project().state.set(Subscription::Yielded);
+        self.project().state.set(Subscription::Ready);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -1066,18 +1051,9 @@ where
         let SubscriptionReplaced::Wait { kept, .. } = replaced else {
             unreachable!("it has just been polled");
         };
-        Poll::Ready(match answer.end(kept, Internal) {
-            Ended::Elapsed => Ok(()),
-            Ended::Woken((wait, _dropped)) => {
-                this.decision.woken(wait);
-                Ok(())
-            }
-            Ended::Cancelled((wait, error)) => {
-                let call = Call { policy: (*this.policy).borrow(), caller: this.caller };
-                let (name, report) = (C::type_name(&error, Internal), this.hooks.report(call));
-                Err(this.decision.cancelled(wait, error, name, report, |_| {}))
-            }
-        })
+        let report =
+            this.hooks.report(Call { policy: (*this.policy).borrow(), caller: this.caller });
+        Poll::Ready(this.decision.wait_ended::<T, E, C>(answer.end(kept, Internal), report))
     }
 }
 

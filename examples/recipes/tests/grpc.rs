@@ -1,4 +1,4 @@
-//! tonic and a server of its own on loopback, which answers from a script. The service is that of the gRPC health
+//! tonic and a server on loopback, which answers from a script. The service is that of the gRPC health
 //! check, whose code `tonic-health` brings along.
 
 mod common;

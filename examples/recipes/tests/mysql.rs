@@ -19,7 +19,7 @@ use recipes_example::mysql::DbError;
 use retry_ext::{Backoff, IsTransient, RetryExt, StopReason};
 use tempfile::TempDir;
 
-/// A MariaDB server on loopback, in a folder of its own. Dropping it kills the server.
+/// A MariaDB server on loopback, in a private folder. Dropping it kills the server.
 struct MariaDb {
     process: Child,
     port: u16,

@@ -15,7 +15,7 @@ use redis::{Client, Commands, Connection};
 use retry_ext::{IsTransient, RetryExt, StopReason};
 use tempfile::TempDir;
 
-/// A Redis server on loopback, in a folder of its own. Dropping it kills the server.
+/// A Redis server on loopback, in a private folder. Dropping it kills the server.
 struct Redis {
     process: Child,
     port: u16,

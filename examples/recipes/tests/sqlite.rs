@@ -12,7 +12,7 @@ use rusqlite::{Connection, ffi};
 
 fn open(path: &Path) -> Connection {
     let connection = Connection::open(path).expect("a database");
-    connection.busy_timeout(Duration::ZERO).expect("no waits of its own");
+    connection.busy_timeout(Duration::ZERO).expect("the driver does not wait by itself");
     connection
 }
 
