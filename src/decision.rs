@@ -6,7 +6,8 @@
 //! 2. `decide` calls the classifier, compares the attempt with `max_attempts`, and checks the hint.
 //! 3. `Backoff::wait`, or `hinted_wait` after a hint, computes the delay; `Range::draw` adds jitter. If the chain
 //!    has `delay_with`, `Backoff::computed` puts its delay in the place of the curve.
-//! 4. `Limits::check` compares the delay with the deadline, then withdraws from the budget.
+//! 4. `Limits::check` compares the delay with the deadline, then withdraws from the budget. A refusal
+//!    carries the pause.
 //! 5. `failed` books the attempt and the wait, calls `Report::retry`, and returns a [`Wait`].
 //! 6. `failed_afresh`, or the loop of the blocking drivers, calls the retry hook; the driver calls the sleeper. An early end goes to [`Decision::woken`] or [`Decision::cancelled`].
 //! 7. When there is no further attempt, `Shape::finish` makes the result for the caller.
@@ -24,7 +25,7 @@ use crate::hooks::{ChainBudget, Classify, ComputeDelay, Hooks, Notify, Observe};
 use crate::jitter::Hint;
 use crate::nanos::{CoarseNanos, TotalWait, nanos};
 use crate::operation::{Attempt, Deadline};
-use crate::policy::{Limits, RetryPolicy};
+use crate::policy::{Limits, Requested, RetryPolicy};
 use crate::report::{Call, Report};
 use crate::sealed::Internal;
 #[cfg(feature = "async")]
@@ -259,7 +260,7 @@ impl Decision {
     ) -> Result<Granted, Stop> {
         let mut previous = self.previous;
         let nanos = policy.backoff.wait(self.attempt, &mut state, &mut previous);
-        let start = self.check(policy, limits, nanos)?;
+        let start = (limits.check)(policy, &self.requested(policy, nanos, None))?;
         Ok(Granted { nanos, state, previous, start })
     }
 
@@ -277,7 +278,7 @@ impl Decision {
         let mut previous = self.previous;
         let nanos = policy.backoff.hinted_wait(self.attempt, &mut state, &mut previous, hint);
         let start = match limits {
-            Some(limits) => self.check(policy, limits, nanos)?,
+            Some(limits) => (limits.check)(policy, &self.requested(policy, nanos, None))?,
             None => self.start,
         };
         Ok(Granted { nanos, state, previous, start })
@@ -304,16 +305,12 @@ impl Decision {
             Some(hint) => backoff.hinted_wait(attempt, &mut state, &mut previous, hint),
             None => backoff.wait(attempt, &mut state, &mut previous),
         };
-        let (start, waited, delay) = (self.start, self.waited, policy.duration(nanos));
+        let wait = self.requested(policy, nanos, own.nominal);
         let start = match (own.budget, limits) {
-            (Some(budget), _) => Limits::check_and_charge(policy, budget, start, waited, delay),
-            (None, Some(limits)) => (limits.check)(policy, start, waited, delay),
-            (None, None) => Ok(start),
+            (Some(budget), _) => Limits::check_and_charge(policy, budget, &wait)?,
+            (None, Some(limits)) => (limits.check)(policy, &wait)?,
+            (None, None) => self.start,
         };
-        let start = start.map_err(|reason| {
-            let nominal = own.nominal.unwrap_or_else(|| policy.backoff.delay(attempt));
-            self.refused(policy, nanos, nominal, reason)
-        })?;
         Ok(Granted { nanos, state, previous, start })
     }
 
@@ -324,37 +321,9 @@ impl Decision {
         Ok(Hint { floor: nanos(hint), ceiling: policy.hint_ceiling() })
     }
 
-    fn check(
-        &self,
-        policy: &RetryPolicy,
-        limits: &Limits,
-        nanos: u64,
-    ) -> Result<Option<Tick>, Stop> {
-        let delay = policy.duration(nanos);
-        (limits.check)(policy, self.start, self.waited, delay).map_err(|reason| {
-            self.refused(policy, nanos, policy.backoff.delay(self.attempt), reason)
-        })
-    }
-
-    /// Makes the stop of a refused wait. A curve may begin at zero, for a fast first retry. A caller that starts over
-    /// must pause all the same, for the first delay that is longer.
-    fn refused(
-        &self,
-        policy: &RetryPolicy,
-        nanos: u64,
-        nominal: Duration,
-        reason: StopReason,
-    ) -> Stop {
-        const ZEROS: u32 = 64;
-
-        let pause = if nanos == 0 && nominal.is_zero() {
-            let later = self.attempt + 1..=self.attempt.saturating_add(ZEROS);
-            let mut later = later.map(|retry| policy.backoff.delay(retry));
-            later.find(|delay| !delay.is_zero()).unwrap_or_default()
-        } else {
-            policy.duration(nanos)
-        };
-        Stop::instead_of(pause, reason)
+    fn requested(&self, policy: &RetryPolicy, nanos: u64, nominal: Option<Duration>) -> Requested {
+        let Self { attempt, start, waited, .. } = *self;
+        Requested { attempt, start, waited, delay: policy.duration(nanos), nominal }
     }
 
     /// Takes back a wait that ended early. The attempt follows, and the wait does not count.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::backoff::{Backoff, RetryIter};
 use crate::budget::RetryBudget;
 use crate::clock::Tick;
-use crate::error::StopReason;
+use crate::error::{Stop, StopReason};
 use crate::jitter::Jitter;
 use crate::nanos::{LONGEST, TotalWait, below_a_second, nanos};
 use crate::operation::Deadline;
@@ -589,13 +589,39 @@ pub(crate) struct Limits {
     /// Returns the start of a deadline.
     start: fn(&RetryPolicy) -> Option<Tick>,
     /// Checks whether a wait is allowed. Returns the start of the deadline.
-    pub(crate) check: Check,
+    pub(crate) check: fn(&RetryPolicy, &Requested) -> Result<Option<Tick>, Stop>,
     /// Books a success.
     feed: fn(&RetryPolicy),
 }
 
-type Check =
-    fn(&RetryPolicy, Option<Tick>, TotalWait, Duration) -> Result<Option<Tick>, StopReason>;
+/// A wait that the limits have to allow.
+pub(crate) struct Requested {
+    /// The attempt that has failed.
+    pub(crate) attempt: u32,
+    pub(crate) start: Option<Tick>,
+    pub(crate) waited: TotalWait,
+    pub(crate) delay: Duration,
+    /// The nominal delay, if the chain has computed it.
+    pub(crate) nominal: Option<Duration>,
+}
+
+impl Requested {
+    /// Makes the stop of a refused wait. A curve may begin at zero, for a fast first retry. A caller that starts over
+    /// must pause all the same, for the first delay that is longer.
+    fn refused(&self, policy: &RetryPolicy, reason: StopReason) -> Stop {
+        const ZEROS: u32 = 64;
+
+        let nominal = || self.nominal.unwrap_or_else(|| policy.backoff.delay(self.attempt));
+        let pause = if self.delay.is_zero() && nominal().is_zero() {
+            let later = self.attempt + 1..=self.attempt.saturating_add(ZEROS);
+            let mut later = later.map(|retry| policy.backoff.delay(retry));
+            later.find(|delay| !delay.is_zero()).unwrap_or_default()
+        } else {
+            self.delay
+        };
+        Stop::instead_of(pause, reason)
+    }
+}
 
 impl Limits {
     const DEADLINE: Self =
@@ -608,34 +634,24 @@ impl Limits {
         policy.max_elapsed().map(|_| Tick::now())
     }
 
-    fn check_deadline(
-        policy: &RetryPolicy,
-        start: Option<Tick>,
-        waited: TotalWait,
-        delay: Duration,
-    ) -> Result<Option<Tick>, StopReason> {
-        let Some(limit) = policy.max_elapsed() else { return Ok(start) };
+    fn check_deadline(policy: &RetryPolicy, wait: &Requested) -> Result<Option<Tick>, Stop> {
+        let Some(limit) = policy.max_elapsed() else { return Ok(wait.start) };
         let now = Tick::now();
-        let start = start.unwrap_or(now);
-        let deadline = Deadline { max_elapsed: limit, start: Some(start), waited };
+        let start = wait.start.unwrap_or(now);
+        let deadline = Deadline { max_elapsed: limit, start: Some(start), waited: wait.waited };
         let elapsed = deadline.elapsed_at(now);
         // Without time left, not even a zero delay fits. The longest duration is no deadline.
         let is_over = elapsed >= limit && limit != Duration::MAX;
-        if is_over || elapsed.saturating_add(delay) > limit {
-            return Err(StopReason::DeadlineExceeded);
+        if is_over || elapsed.saturating_add(wait.delay) > limit {
+            return Err(wait.refused(policy, StopReason::DeadlineExceeded));
         }
         Ok(Some(start))
     }
 
-    fn check_both(
-        policy: &RetryPolicy,
-        start: Option<Tick>,
-        waited: TotalWait,
-        delay: Duration,
-    ) -> Result<Option<Tick>, StopReason> {
+    fn check_both(policy: &RetryPolicy, wait: &Requested) -> Result<Option<Tick>, Stop> {
         match policy.budget() {
-            Some(budget) => Self::check_and_charge(policy, budget, start, waited, delay),
-            None => Self::check_deadline(policy, start, waited, delay),
+            Some(budget) => Self::check_and_charge(policy, budget, wait),
+            None => Self::check_deadline(policy, wait),
         }
     }
 
@@ -643,12 +659,14 @@ impl Limits {
     pub(crate) fn check_and_charge(
         policy: &RetryPolicy,
         budget: &RetryBudget,
-        start: Option<Tick>,
-        waited: TotalWait,
-        delay: Duration,
-    ) -> Result<Option<Tick>, StopReason> {
-        let start = Self::check_deadline(policy, start, waited, delay)?;
-        if budget.withdraw() { Ok(start) } else { Err(StopReason::BudgetExhausted) }
+        wait: &Requested,
+    ) -> Result<Option<Tick>, Stop> {
+        let start = Self::check_deadline(policy, wait)?;
+        if budget.withdraw() {
+            Ok(start)
+        } else {
+            Err(wait.refused(policy, StopReason::BudgetExhausted))
+        }
     }
 
     fn deposit(policy: &RetryPolicy) {
