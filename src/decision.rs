@@ -6,11 +6,11 @@
 //! 2. `decide` calls the classifier, compares the attempt with `max_attempts`, and checks the hint.
 //! 3. `Backoff::wait`, or `hinted_wait` after a hint, computes the delay; `Range::draw` adds jitter. If the chain
 //!    has `delay_with`, `Backoff::computed` puts its delay in the place of the curve.
-//! 4. `Limits::check` compares the delay with the deadline, then withdraws from the budget. A refusal
-//!    carries the pause.
+//! 4. `Limits::check` compares the delay with the deadline, then withdraws from the budget. A refusal carries the pause.
 //! 5. `failed` books the attempt and the wait, calls `Report::retry`, and returns a [`Wait`].
-//! 6. `failed_afresh`, or the loop of the blocking drivers, calls the retry hook; the driver calls the sleeper. An early end goes to [`Decision::woken`] or [`Decision::cancelled`].
-//! 7. When there is no further attempt, `Shape::finish` makes the result for the caller.
+//! 6. `failed_afresh`, or the loop of the blocking drivers, calls the retry hook.
+//! 7. The driver calls the sleeper. An early end goes to [`Decision::woken`] or [`Decision::cancelled`].
+//! 8. When there is no further attempt, `Shape::finish` makes the result for the caller.
 
 use std::time::Duration;
 
