@@ -419,6 +419,22 @@ impl Backoff {
         BackoffState { next, jitter: JitterState::UNSEEDED }
     }
 
+    /// Returns the delay that `Decorrelated` remembers in the attempt `attempt`: that of a series that went through all
+    /// retries before it, or at most through the last 127.
+    pub(crate) fn previous(&self, attempt: u32) -> CoarseNanos {
+        const LAST: u32 = 127;
+
+        let mut previous = CoarseNanos::NONE;
+        if self.curve.jitter == Jitter::Decorrelated {
+            let first = attempt.saturating_sub(LAST).max(1);
+            let mut state = self.state(first);
+            for retry in first..attempt {
+                self.wait(retry, &mut state, &mut previous);
+            }
+        }
+        previous
+    }
+
     /// Returns the wait before this retry, in nanoseconds. The caller keeps `state` and `previous` from one
     /// retry to the next.
     #[expect(clippy::inline_always, reason = "a call would cost as much again")]

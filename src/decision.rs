@@ -130,6 +130,11 @@ impl Decision {
         Self::new(policy.start_of_deadline())
     }
 
+    /// In the attempt `attempt` of an operation that began elsewhere. The rest of its deadline counts from now.
+    pub(crate) fn resumed(policy: &RetryPolicy, attempt: u32) -> Self {
+        Self { attempt, previous: policy.backoff.previous(attempt), ..Self::started(policy) }
+    }
+
     /// Decides after the running attempt has failed, books the retry, and then reports it. A driver that
     /// keeps state about a wait or a stop sets it in `decided`, which is called before the report.
     #[expect(

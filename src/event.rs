@@ -193,7 +193,8 @@ delegate_to_pointee!(&O, Box<O>, Arc<O>);
 pub struct Observation {
     /// The name of the policy, where it has one.
     pub name: Option<&'static str>,
-    /// The attempt that has just ended, from 1; so also how many there were.
+    /// The number of attempts so far, including the one that has just ended. It is 0 only if an operation was
+    /// [resumed](crate::RetryContext::resume) too late for a first attempt.
     pub attempt: u32,
     /// The largest number of attempts, the first included; `u32::MAX` if attempts are unlimited.
     pub max_attempts: u32,

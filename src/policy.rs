@@ -428,6 +428,18 @@ impl RetryPolicy {
         self.limits.and_then(|limits| (limits.start)(self))
     }
 
+    /// Returns the reason for which an operation has no attempt with this number, if there is one.
+    pub(crate) fn refuses(&self, attempt: u32, elapsed: Duration) -> Option<StopReason> {
+        let is_over = |max_elapsed| elapsed >= max_elapsed && max_elapsed != Duration::MAX;
+        if attempt > self.max_attempts {
+            Some(StopReason::AttemptsExhausted)
+        } else if self.max_elapsed.is_some_and(is_over) {
+            Some(StopReason::DeadlineExceeded)
+        } else {
+            None
+        }
+    }
+
     /// Books a success with the budget, if there is one. Out of line, so that a retry without a budget makes
     /// no room for it.
     #[inline(never)]

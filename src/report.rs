@@ -74,6 +74,20 @@ impl<O: Observe> Report<'_, O> {
         }
     }
 
+    /// Reports that an operation which made `attempts` attempts elsewhere gets no further one. Its last error is not known.
+    pub(crate) fn refused(self, attempts: u32, reason: StopReason) {
+        let Self { call, observer } = self;
+        let waited = TotalWait::ZERO;
+        if let Some(observer) = observer.observer(Internal) {
+            unnested(|| {
+                observer.on_give_up(&Observation::new(call.policy, attempts, waited), reason);
+            });
+        }
+        if is_enabled(Level::Warn) {
+            call.log_refusal(attempts, reason);
+        }
+    }
+
     #[inline]
     pub(crate) fn succeeded(self, attempt: u32, waited: TotalWait) {
         if attempt > 1 {
@@ -170,6 +184,18 @@ impl Call<'_> {
                 ("error_type", error_type.into()),
             ],
             format_args!("{self}: gave up on {error_type} after {effort}: {reason}"),
+        );
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn log_refusal(self, attempts: u32, reason: StopReason) {
+        let effort = Effort { attempts, waited: TotalWait::ZERO };
+        self.write(
+            Level::Warn,
+            attempts,
+            &[("reason", Value::from_debug(&reason))],
+            format_args!("{self}: gave up after {effort}: {reason}"),
         );
     }
 

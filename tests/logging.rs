@@ -347,3 +347,28 @@ fn r10_every_way_of_giving_up_on_a_transient_error_is_told_once() {
     assert!(retry.delay_after(&ScriptError::Transient(1)).is_err());
     assert_eq!(taken(), []);
 }
+
+#[test]
+fn r10_a_refused_resume_is_one_warning_without_an_error() {
+    let _alone = alone();
+    let at = Location::caller().line();
+    assert!(RetryPolicy::new().resume(4, Duration::ZERO).is_err());
+    assert!(LOAD.with_max_elapsed(Duration::from_secs(9)).resume(1, Duration::MAX).is_err());
+    assert!(LOAD.resume(3, Duration::MAX).is_ok());
+    assert!(LOAD.with_logging(false).resume(4, Duration::ZERO).is_err());
+    let lines = taken();
+    let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+    let place = format!("{}:{}", file!(), at + 1);
+    assert_eq!(
+        texts,
+        [
+            format!("{place}: gave up after 3 attempts: attempts exhausted"),
+            "load: gave up after 0 attempts: deadline exceeded".to_owned(),
+        ]
+    );
+    assert!(
+        lines.iter().all(|line| line.level == Level::Warn && line.value("error_type").is_none())
+    );
+    assert_eq!((lines[0].value("attempt"), lines[0].number), (Some("3"), Some(at + 1)));
+    assert_eq!(lines[1].value("reason"), Some("DeadlineExceeded"));
+}

@@ -72,7 +72,29 @@ impl RetryPolicy {
             decision: Decision::started(self),
             granted: None,
             stopped: None,
+            whole_deadline: None,
         }
+    }
+
+    /// Continues an operation that began in another process, before the attempt with the number `attempt`. The first
+    /// attempt began `elapsed` ago. The same as [`start`](Self::start) and then [`RetryContext::resume`], which explains
+    /// it, and which an observer needs.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use retry_ext::{RetryPolicy, StopReason};
+    /// let policy = RetryPolicy::new();
+    /// let age = Duration::from_secs(40);
+    /// assert_eq!(policy.resume(3, age).unwrap().attempt(), 3);
+    /// assert_eq!(policy.resume(4, age).unwrap_err(), StopReason::AttemptsExhausted);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`RetryContext::resume`].
+    #[track_caller]
+    pub fn resume(&self, attempt: u32, elapsed: Duration) -> Result<RetryContext, StopReason> {
+        self.start().resume(attempt, elapsed)
     }
 }
 
@@ -156,12 +178,15 @@ pub struct RetryContext<H = Hooks> {
     /// The retry that was granted last, in case its wait ends early, and the type of its failure.
     granted: Option<(Wait, &'static str)>,
     stopped: Option<Stop>,
+    /// The deadline of the policy that was given, while `policy` has the rest that a resumed operation has left.
+    whole_deadline: Option<Duration>,
 }
 
 impl<C, N, S, O, D, B> RetryContext<Hooks<C, N, S, O, D, B>> {
     fn with<H>(self, set: impl FnOnce(Hooks<C, N, S, O, D, B>) -> H) -> RetryContext<H> {
-        let Self { policy, caller, hooks, decision, granted, stopped } = self;
-        RetryContext { policy, caller, hooks: set(hooks), decision, granted, stopped }
+        let Self { policy, caller, hooks, decision, granted, stopped, whole_deadline } = self;
+        let hooks = set(hooks);
+        RetryContext { policy, caller, hooks, decision, granted, stopped, whole_deadline }
     }
 
     /// Retries the errors for which `predicate` returns `true`; see [`RetryExt::retry_if`](crate::RetryExt::retry_if).
@@ -378,6 +403,13 @@ impl<H> RetryContext<H> {
         self.decision = Decision::new(None);
         self.granted = None;
         self.stopped = None;
+        self.restore_deadline();
+    }
+
+    const fn restore_deadline(&mut self) {
+        if let Some(whole_deadline) = self.whole_deadline.take() {
+            self.policy = self.policy.with_max_elapsed(whole_deadline);
+        }
     }
 
     /// Records that the wait granted by [`delay_after`](Self::delay_after) ended early. The attempt follows,
@@ -395,6 +427,72 @@ impl<H> RetryContext<H> {
         if let Some((wait, _)) = self.granted.take() {
             self.decision.woken(wait);
         }
+    }
+}
+
+impl<C, N, S, O, D, B> RetryContext<Hooks<C, N, S, O, D, B>>
+where
+    O: Observe,
+{
+    /// Continues an operation that began in another process: the next attempt is number `attempt`, and the first one
+    /// began `elapsed` ago. Call it in a worker that takes a job from a queue, before the job runs. The queue keeps both
+    /// values: it counts the deliveries of a job, and knows when it was enqueued or first taken.
+    ///
+    /// The delays that follow are those of an operation that had `attempt - 1` failures without hints. (Decorrelated jitter
+    /// depends on earlier draws: it repeats at most the last 127 of them, and without a seed draws them afresh.) The
+    /// deadline is `elapsed` sooner than for a new operation, until [`succeeded`](Self::succeeded) or
+    /// [`reset`](Self::reset). [`waited`](Self::waited) begins at zero. Attempt 0 is taken for the first.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use retry_ext::{RetryPolicy, RetryStats, StopReason};
+    ///
+    /// const POLICY: RetryPolicy = RetryPolicy::new().with_max_attempts(5);
+    /// static STATS: RetryStats = RetryStats::new();
+    ///
+    /// struct Job { delivered: u32, age: Duration }
+    /// enum After { Done, RunAgainIn(Duration), Dead }
+    ///
+    /// fn handle(job: &Job, run: impl Fn(&Job) -> Result<(), std::io::Error>) -> After {
+    ///     let Ok(mut retry) = POLICY.start().observe(&STATS).resume(job.delivered, job.age) else {
+    ///         return After::Dead; // it has killed its worker five times
+    ///     };
+    ///     match run(job) {
+    ///         Ok(()) => {
+    ///             retry.succeeded();
+    ///             After::Done
+    ///         }
+    ///         Err(error) => retry.delay_after(&error).map_or(After::Dead, After::RunAgainIn),
+    ///     }
+    /// }
+    ///
+    /// let job = |delivered| Job { delivered, age: Duration::from_secs(90) };
+    /// let fails = |_: &Job| Err(std::io::Error::from(std::io::ErrorKind::TimedOut));
+    /// assert!(matches!(handle(&job(3), fails), After::RunAgainIn(delay) if delay.as_secs() == 4));
+    /// assert!(matches!(handle(&job(5), fails), After::Dead));
+    /// assert!(matches!(handle(&job(6), |_| unreachable!("it does not run")), After::Dead));
+    /// assert_eq!(STATS.snapshot().gave_up(StopReason::AttemptsExhausted), 2);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`StopReason::AttemptsExhausted`] if `attempt` is above the policy's limit, or else
+    /// [`StopReason::DeadlineExceeded`] if no time is left. The refusal is logged, and reported to the observer. A job that
+    /// kills its worker never gets to report its failure: without this check it would run for ever.
+    pub fn resume(mut self, attempt: u32, elapsed: Duration) -> Result<Self, StopReason> {
+        self.reset();
+        let Self { policy, caller, hooks, .. } = &self;
+        let attempt = attempt.max(1);
+        if let Some(reason) = policy.refuses(attempt, elapsed) {
+            hooks.report(Call { policy, caller }).refused(attempt - 1, reason);
+            return Err(reason);
+        }
+        if let Some(max_elapsed) = policy.max_elapsed().filter(|max| *max != Duration::MAX) {
+            self.policy = policy.with_max_elapsed(max_elapsed.saturating_sub(elapsed));
+            self.whole_deadline = Some(max_elapsed);
+        }
+        self.decision = Decision::resumed(&self.policy, attempt);
+        Ok(self)
     }
 }
 
@@ -738,7 +836,7 @@ where
         if let Some(stop) = self.stopped {
             return Err(stop);
         }
-        let Self { policy, caller, hooks, decision, granted, stopped } = self;
+        let Self { policy, caller, hooks, decision, granted, stopped, .. } = self;
         *granted = None;
         let failure_type = C::type_name(failure, Internal);
         let noted = |decided: Result<&Wait, Stop>| match decided {
@@ -776,7 +874,7 @@ where
         if let Some(stop) = self.stopped {
             return self.decision.give_up(failure, stop);
         }
-        let Self { policy, caller, hooks, decision, granted, stopped } = self;
+        let Self { policy, caller, hooks, decision, granted, stopped, .. } = self;
         let report = hooks.report(Call { policy, caller });
         let stopping = |stop| *stopped = Some(stop);
         if let Some((wait, failure_type)) = granted.take() {
@@ -824,6 +922,7 @@ where
         let fresh = Decision::new(None);
         let ended = mem::replace(&mut self.decision, fresh);
         self.granted = None;
+        self.restore_deadline();
         // The attempts before a stop have been reported with it.
         let ended = if self.stopped.take().is_some() { fresh } else { ended };
         ended.succeeded(&self.hooks, Call { policy: &self.policy, caller: self.caller });

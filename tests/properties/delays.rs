@@ -8,6 +8,7 @@ use proptest::sample::select;
 use retry_ext::{Backoff, Jitter, RetryPolicy};
 
 use crate::cases::{long_rules, rules};
+use crate::common::ScriptError;
 use crate::common::model::Rules;
 use crate::for_all;
 
@@ -87,6 +88,25 @@ fn however_an_iterator_is_asked_it_gives_the_same_delays() {
         if rules.jitter == Jitter::None {
             let by_number = (1..=71).map(|retry| backoff.delay(retry));
             prop_assert!(by_number.eq(endless), "by number as by iteration");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn r04_an_operation_resumed_at_any_attempt_waits_as_if_its_failures_were_replayed() {
+    for_all((any_rules(), 1..=128_u32, any::<u64>()), |(rules, attempt, seed)| {
+        let backoff = rules.backoff().with_seed(seed);
+        let policy = RetryPolicy::forever().with_backoff(backoff);
+        let error = ScriptError::Transient(1);
+        let mut replayed = policy.start();
+        for _ in 1..attempt {
+            prop_assert!(replayed.delay_after(&error).is_ok());
+        }
+        let mut resumed = policy.resume(attempt, Duration::MAX).expect("no limit");
+        for _ in 0..4 {
+            prop_assert_eq!(resumed.attempt(), replayed.attempt());
+            prop_assert_eq!(resumed.delay_after(&error), replayed.delay_after(&error));
         }
         Ok(())
     });
