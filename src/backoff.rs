@@ -1,9 +1,9 @@
 //! The delays.
 
-use std::fmt;
-use std::iter::FusedIterator;
-use std::mem;
-use std::time::Duration;
+use core::fmt;
+use core::iter::FusedIterator;
+use core::mem;
+use core::time::Duration;
 
 use crate::jitter::{Hint, Jitter, JitterState, Range};
 use crate::nanos::{CoarseNanos, LONGEST, below_a_second, nanos};

@@ -1,13 +1,22 @@
 //! The monotonic clock of deadlines and budgets.
 
-use std::num::NonZeroU64;
+use core::num::NonZeroU64;
+use core::time::Duration;
+#[cfg(feature = "std")]
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+#[cfg(feature = "std")]
+use std::time::Instant;
 
+#[cfg(feature = "std")]
 use crate::nanos::nanos;
+
+/// Whether the system's clock can be read. `std` has none for a browser, and panics when it is asked.
+#[cfg(feature = "std")]
+const CAN_BE_READ: bool = !cfg!(all(target_family = "wasm", target_os = "unknown"));
 
 /// The system's time; or tokio's, which tests can pause, and which outside of its runtimes is the
 /// system's.
+#[cfg(feature = "std")]
 #[inline]
 fn instant() -> Instant {
     #[cfg(feature = "tokio")]
@@ -17,15 +26,26 @@ fn instant() -> Instant {
 }
 
 /// Nanoseconds from a month before this process first asked: a clock that tests pause may be behind.
+///
+/// A clock that cannot be read stands still: deadlines then count the waits alone.
+#[cfg(feature = "std")]
 #[inline]
 pub(crate) fn ticks() -> u64 {
-    ticks_at(instant())
+    if CAN_BE_READ { ticks_at(instant()) } else { BEFORE }
 }
 
+/// There is no clock without `std`: it stands still, and deadlines count the waits alone.
+#[cfg(not(feature = "std"))]
+pub(crate) const fn ticks() -> u64 {
+    BEFORE
+}
+
+const BEFORE: u64 = 30 * 24 * 60 * 60 * 1_000_000_000;
+
+#[cfg(feature = "std")]
 #[inline]
 fn ticks_at(instant: Instant) -> u64 {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    const BEFORE: u64 = 30 * 24 * 60 * 60 * 1_000_000_000;
 
     let origin = *ORIGIN.get_or_init(Instant::now);
     match instant.checked_duration_since(origin) {

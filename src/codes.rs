@@ -24,10 +24,17 @@
 //! assert_eq!(busy.retry_after(), Some(Duration::from_millis(2_500)));
 //! ```
 
-use std::error::Error;
+#[cfg(feature = "std")]
+use core::error::Error;
+use core::time::Duration;
+#[cfg(feature = "std")]
 use std::io;
-use std::time::{Duration, SystemTime};
+#[cfg(feature = "std")]
+use std::time::SystemTime;
 
+#[cfg(feature = "std")]
+use crate::http_date::{nanos_since_epoch, parse_date};
+#[cfg(feature = "std")]
 use crate::transient::IsTransient;
 
 /// Returns whether an HTTP status is transient: 408, 425, 429, 502 to 504, 520 to 524, and 529.
@@ -209,6 +216,7 @@ pub const fn is_transient_sqlite_code(code: i32) -> bool {
 /// assert!(!transient_io_within(&QueryError(ErrorKind::PermissionDenied.into())));
 /// assert!(transient_io_within(&Error::other(QueryError(ErrorKind::TimedOut.into()))));
 /// ```
+#[cfg(feature = "std")]
 #[must_use]
 pub fn transient_io_within(error: &(dyn Error + 'static)) -> bool {
     any_within(error, &|error| {
@@ -217,6 +225,7 @@ pub fn transient_io_within(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// Returns whether `matches` holds for an error, one of its sources, or an error inside an [`io::Error`].
+#[cfg(feature = "std")]
 pub(crate) fn any_within(
     error: &(dyn Error + 'static),
     matches: &dyn Fn(&(dyn Error + 'static)) -> bool,
@@ -268,12 +277,14 @@ pub(crate) fn any_within(
 /// assert_eq!(parse_retry_after("Sun Nov  6 08:49:37 1994", now), two_seconds);
 /// assert_eq!(parse_retry_after("soon", now), None);
 /// ```
+#[cfg(feature = "std")]
 #[must_use]
 pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     parse_hint(value, || Some(nanos_since_epoch(now)))
 }
 
 /// As [`parse_retry_after`]; `now` is called for a date only.
+#[cfg(feature = "std")]
 pub(crate) fn parse_hint(value: &str, now: impl FnOnce() -> Option<i128>) -> Option<Duration> {
     let value = trim(value);
     parse_decimal(value, 9).or_else(|| {
@@ -307,9 +318,6 @@ pub fn parse_retry_after_ms(value: &str) -> Option<Duration> {
     parse_decimal(trim(value), 6)
 }
 
-const NANOS_PER_SEC: i128 = 1_000_000_000;
-const SECS_PER_DAY: i128 = 86_400;
-
 /// Without the whitespace that may surround a header's value (`OWS`: RFC 9110, section 5.6.3).
 fn trim(value: &str) -> &str {
     value.trim_matches([' ', '\t'])
@@ -324,7 +332,7 @@ fn parse_decimal(value: &str, places: usize) -> Option<Duration> {
         return None;
     }
     let (fraction, rest) = fraction.split_at(places.min(fraction.len()));
-    let zeros = std::iter::repeat_n(&b'0', places - fraction.len());
+    let zeros = core::iter::repeat_n(&b'0', places - fraction.len());
     let nanos = whole.iter().chain(fraction).chain(zeros).fold(0_u128, |nanos, digit| {
         nanos.saturating_mul(10).saturating_add(u128::from(digit - b'0'))
     });
@@ -333,166 +341,9 @@ fn parse_decimal(value: &str, places: usize) -> Option<Duration> {
 }
 
 fn from_nanos(nanos: u128) -> Duration {
-    const PER_SEC: u128 = NANOS_PER_SEC.unsigned_abs();
+    const PER_SEC: u128 = 1_000_000_000;
     match (u64::try_from(nanos / PER_SEC), u32::try_from(nanos % PER_SEC)) {
         (Ok(secs), Ok(nanos)) => Duration::new(secs, nanos),
         _ => Duration::MAX,
     }
-}
-
-/// Negative before 1970. The nanoseconds of a `Duration` take 94 bits.
-pub(crate) fn nanos_since_epoch(time: SystemTime) -> i128 {
-    let nanos = |time: Duration| i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
-    match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(after) => nanos(after),
-        Err(before) => -nanos(before.duration()),
-    }
-}
-
-const WEEKDAYS: [&str; 7] =
-    ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-
-/// An HTTP date, in any of the formats of RFC 9110, section 5.6.7.
-fn parse_date(value: &str) -> Option<Date> {
-    let text = Text(value.as_bytes());
-    imf_fixdate(text).or_else(|| rfc850_date(text)).or_else(|| asctime_date(text))
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn imf_fixdate(mut text: Text<'_>) -> Option<Date> {
-    let weekday = text.one_of(&WEEKDAYS, 3)?;
-    let day = text.literal(", ")?.number(2)?;
-    let month = text.literal(" ")?.one_of(&MONTHS, 3)?;
-    let year = Year::Whole(text.literal(" ")?.number(4)?);
-    let time = text.literal(" ")?.time_of_day()?;
-    text.literal(" GMT")?.end(Date { weekday, year, month, day, time })
-}
-
-/// `Sunday, 06-Nov-94 08:49:37 GMT`.
-fn rfc850_date(mut text: Text<'_>) -> Option<Date> {
-    let weekday = text.one_of(&WEEKDAYS, usize::MAX)?;
-    let day = text.literal(", ")?.number(2)?;
-    let month = text.literal("-")?.one_of(&MONTHS, 3)?;
-    let year = Year::OfTwoDigits(text.literal("-")?.number(2)?);
-    let time = text.literal(" ")?.time_of_day()?;
-    text.literal(" GMT")?.end(Date { weekday, year, month, day, time })
-}
-
-/// `Sun Nov  6 08:49:37 1994`.
-fn asctime_date(mut text: Text<'_>) -> Option<Date> {
-    let weekday = text.one_of(&WEEKDAYS, 3)?;
-    let month = text.literal(" ")?.one_of(&MONTHS, 3)?;
-    text.literal(" ")?;
-    let day = if text.literal(" ").is_some() { text.number(1)? } else { text.number(2)? };
-    let time = text.literal(" ")?.time_of_day()?;
-    let year = Year::Whole(text.literal(" ")?.number(4)?);
-    text.end(Date { weekday, year, month, day, time })
-}
-
-/// The unread part of a date. A part that does not match is left unread.
-#[derive(Clone, Copy)]
-struct Text<'a>(&'a [u8]);
-
-impl Text<'_> {
-    fn literal(&mut self, literal: &str) -> Option<&mut Self> {
-        self.0 = self.0.strip_prefix(literal.as_bytes())?;
-        Some(self)
-    }
-
-    fn number(&mut self, digits: usize) -> Option<i128> {
-        let (number, rest) = self.0.split_at_checked(digits)?;
-        self.0 = number.iter().all(u8::is_ascii_digit).then_some(rest)?;
-        Some(number.iter().fold(0, |number, digit| number * 10 + i128::from(digit - b'0')))
-    }
-
-    /// The index of the name, of which at most `len` letters are read.
-    fn one_of(&mut self, names: &[&str], len: usize) -> Option<i128> {
-        for (index, name) in (0..).zip(names) {
-            if self.literal(name.get(..len).unwrap_or(name)).is_some() {
-                return Some(index);
-            }
-        }
-        None
-    }
-
-    /// The seconds since midnight, up to the leap second 23:59:60.
-    fn time_of_day(&mut self) -> Option<i128> {
-        let hour = self.number(2)?;
-        let minute = self.literal(":")?.number(2)?;
-        let second = self.literal(":")?.number(2)?;
-        let leap = (hour, minute, second) == (23, 59, 60);
-        let valid = hour < 24 && minute < 60 && (second < 60 || leap);
-        valid.then_some(hour * 3_600 + minute * 60 + second)
-    }
-
-    fn end(&self, date: Date) -> Option<Date> {
-        self.0.is_empty().then_some(date)
-    }
-}
-
-struct Date {
-    /// From 0, Sunday.
-    weekday: i128,
-    year: Year,
-    /// From 0, January.
-    month: i128,
-    day: i128,
-    /// Seconds since midnight.
-    time: i128,
-}
-
-enum Year {
-    Whole(i128),
-    OfTwoDigits(i128),
-}
-
-impl Date {
-    /// `None` if there is no such day, or if it is another weekday; `now` is called for a year of two digits only.
-    fn nanos_since_epoch(&self, now: impl FnOnce() -> Option<i128>) -> Option<i128> {
-        let year = match self.year {
-            Year::Whole(year) => year,
-            Year::OfTwoDigits(digits) => self.latest_year(digits, now()?),
-        };
-        let days = days_from_civil(year, self.month, self.day);
-        let exists = civil_from_days(days) == (year, self.month, self.day);
-        let weekday = (days + 4).rem_euclid(7); // 1970 began on a Thursday
-        let valid = exists && weekday == self.weekday;
-        valid.then_some((days * SECS_PER_DAY + self.time) * NANOS_PER_SEC)
-    }
-
-    /// The latest year with these digits in which the date is at most 50 years after `now`.
-    fn latest_year(&self, digits: i128, now: i128) -> i128 {
-        let now = now.div_euclid(NANOS_PER_SEC);
-        let (this_year, month, day) = civil_from_days(now.div_euclid(SECS_PER_DAY));
-        let latest = (this_year + 50, month, day, now.rem_euclid(SECS_PER_DAY));
-        let year = latest.0 - latest.0.rem_euclid(100) + digits;
-        let ahead = (year, self.month, self.day, self.time) > latest;
-        if ahead { year - 100 } else { year }
-    }
-}
-
-/// The days from 1 January 1970 to a day of the Gregorian calendar. Years begin in March here, so that the leap
-/// day is the last day of a year; 400 years have 146,097 days. (Hinnant, "chrono-Compatible Low-Level Date
-/// Algorithms".)
-fn days_from_civil(year: i128, month: i128, day: i128) -> i128 {
-    let year = if month < 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let day_of_year = (153 * ((month + 10) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
-}
-
-/// The year, month (from 0) and day: the inverse of [`days_from_civil`].
-fn civil_from_days(days: i128) -> (i128, i128, i128) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let leap_days = day_of_era / 1_460 - day_of_era / 36_524 + day_of_era / 146_096;
-    let year_of_era = (day_of_era - leap_days) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = (month_from_march + 2) % 12;
-    (era * 400 + year_of_era + i128::from(month < 2), month, day)
 }

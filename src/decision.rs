@@ -12,7 +12,7 @@
 //! 7. The driver calls the sleeper. An early end goes to [`Decision::woken`] or [`Decision::cancelled`].
 //! 8. When there is no further attempt, `Shape::finish` makes the result for the caller.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use crate::backoff::BackoffState;
 use crate::budget::RetryBudget;

@@ -1,7 +1,7 @@
 //! What is left when a retry gave up.
 
-use std::fmt;
-use std::time::Duration;
+use core::fmt;
+use core::time::Duration;
 
 use crate::nanos::{LONGEST, TotalWait, nanos};
 use crate::sealed::Sealed;

@@ -1,8 +1,9 @@
 //! The event of a retry, and observers.
 
-use std::fmt;
+use core::fmt;
+use core::time::Duration;
+#[cfg(feature = "std")]
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::error::StopReason;
 use crate::nanos::TotalWait;
@@ -169,7 +170,9 @@ macro_rules! delegate_to_pointee {
     )*};
 }
 
-delegate_to_pointee!(&O, Box<O>, Arc<O>);
+delegate_to_pointee!(&O);
+#[cfg(feature = "std")]
+delegate_to_pointee!(Box<O>, Arc<O>);
 
 /// Where an observed operation stands.
 ///

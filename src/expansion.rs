@@ -1,7 +1,7 @@
 //! Items that the expansions of macros use. They are public and hidden, and may change in any release.
 
-use std::borrow::Borrow;
-use std::time::Duration;
+use core::borrow::Borrow;
+use core::time::Duration;
 
 use crate::error::RetryError;
 use crate::policy::RetryPolicy;

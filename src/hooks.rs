@@ -1,7 +1,7 @@
 //! Hooks: the optional settings of a chain, in one type parameter.
 
-use std::any::type_name;
-use std::time::Duration;
+use core::any::type_name;
+use core::time::Duration;
 
 use crate::budget::RetryBudget;
 use crate::error::RetryError;

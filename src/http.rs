@@ -1,14 +1,14 @@
 //! Errors of HTTP responses and of the requests for them.
 
-use std::time::{Duration, SystemTime};
+use core::time::Duration;
+use std::time::SystemTime;
 
 use ::http::header::{DATE, RETRY_AFTER};
 use ::http::{HeaderMap, Response, StatusCode};
 use thiserror::Error;
 
-use crate::codes::{
-    is_transient_http_status, nanos_since_epoch, parse_hint, parse_http_date, parse_retry_after_ms,
-};
+use crate::codes::{is_transient_http_status, parse_hint, parse_http_date, parse_retry_after_ms};
+use crate::http_date::nanos_since_epoch;
 use crate::sealed::Sealed;
 #[cfg(feature = "async")]
 use crate::timeout::AttemptTimedOut;
@@ -120,8 +120,8 @@ impl IsTransient for StatusError {
 /// The canonical reason after a space, if the status has one.
 struct Reason(StatusCode);
 
-impl std::fmt::Display for Reason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Display for Reason {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self.0.canonical_reason() {
             Some(reason) => write!(f, " {reason}"),
             None => Ok(()),

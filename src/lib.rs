@@ -669,11 +669,13 @@
 //! # assert_eq!((result.is_ok(), booked), (true, 1));
 //! ```
 
+#![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings))))]
 
 mod backoff;
+#[cfg_attr(not(feature = "std"), path = "no_budget.rs")]
 mod budget;
 #[cfg(any(feature = "reqwest013", feature = "ureq3"))]
 mod clients {
@@ -703,6 +705,8 @@ mod expansion;
 mod hooks;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "std")]
+mod http_date;
 mod jitter;
 mod nanos;
 mod operation;
@@ -711,6 +715,7 @@ mod report;
 mod sealed;
 mod seed;
 mod sleep;
+#[cfg(feature = "std")]
 mod stats;
 mod text;
 #[cfg(feature = "async")]
@@ -718,6 +723,7 @@ mod timeout;
 mod transient;
 
 pub use backoff::{Backoff, RetryIter};
+#[cfg(feature = "std")]
 pub use budget::RetryBudget;
 #[cfg(feature = "config")]
 pub use config::{ConfigError, RetryConfig};
@@ -739,6 +745,7 @@ pub use policy::RetryPolicy;
 #[doc(inline)]
 pub use retry_ext_macros::{IsTransient, retry_with};
 pub use sleep::SleepOutcome;
+#[cfg(feature = "std")]
 pub use stats::{RetrySnapshot, RetryStats};
 #[cfg(feature = "async")]
 pub use timeout::AttemptTimedOut;
@@ -818,6 +825,9 @@ pub mod guide {
 
     #[doc = include_str!("../docs/clients.md")]
     pub mod clients {}
+
+    #[doc = include_str!("../docs/platforms.md")]
+    pub mod platforms {}
 }
 
 /// Compiles every block of the README.

@@ -1,7 +1,7 @@
 //! The unit of all arithmetic: whole nanoseconds in 64 bits.
 
-use std::fmt;
-use std::time::Duration;
+use core::fmt;
+use core::time::Duration;
 
 /// The longest time that is counted: one nanosecond less than 64 bits hold, so that the number of
 /// different delays fits into 64 bits as well.

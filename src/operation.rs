@@ -1,7 +1,7 @@
 //! Operations: what a chain calls, and what an attempt knows of itself.
 
-use std::fmt;
-use std::time::Duration;
+use core::fmt;
+use core::time::Duration;
 
 use crate::clock::Tick;
 use crate::nanos::TotalWait;

@@ -1,7 +1,7 @@
 //! `RetryPolicy`: how often and how long; and the checks of deadline and budget.
 
-use std::fmt;
-use std::time::Duration;
+use core::fmt;
+use core::time::Duration;
 
 use crate::backoff::{Backoff, RetryIter};
 use crate::budget::RetryBudget;

@@ -1,8 +1,9 @@
 //! Reports: log records, and calls of the observer.
 
-use std::cell::Cell;
-use std::fmt::{self, Write};
-use std::panic::Location;
+#[cfg(feature = "std")]
+use core::cell::Cell;
+use core::fmt::{self, Write};
+use core::panic::Location;
 
 use log::kv::Value;
 use log::{Level, Record};
@@ -114,12 +115,14 @@ impl<O: Observe> Report<'_, O> {
     }
 }
 
+#[cfg(feature = "std")]
 thread_local! {
     static IS_REPORTING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs a report, unless this thread is within another one. A logger or an observer that retries would
 /// otherwise report without end, or wait for a lock that it holds itself.
+#[cfg(feature = "std")]
 #[inline]
 fn unnested(report: impl FnOnce()) {
     /// Ends the report, also when it panics.
@@ -135,6 +138,13 @@ fn unnested(report: impl FnOnce()) {
         return;
     }
     let _end = End;
+    report();
+}
+
+/// Runs a report. Without `std` there is no way to tell whether it is within another one.
+#[cfg(not(feature = "std"))]
+#[inline]
+fn unnested(report: impl FnOnce()) {
     report();
 }
 

@@ -1,13 +1,15 @@
 //! The one source of entropy.
 
-use std::cell::Cell;
-use std::hash::{Hash, Hasher};
-use std::ptr;
+#[cfg(feature = "std")]
+use core::cell::Cell;
+#[cfg(feature = "std")]
+use core::hash::{Hash, Hasher};
+#[cfg(feature = "std")]
+use core::ptr;
+#[cfg(not(feature = "std"))]
+use core::sync::atomic::{AtomicUsize, Ordering};
+#[cfg(feature = "std")]
 use std::time::SystemTime;
-
-thread_local! {
-    static STATE: Cell<u64> = const { Cell::new(0) };
-}
 
 /// Returns a seed that is unlikely to repeat: in this thread, in other threads, and in other
 /// processes, forked ones included.
@@ -18,13 +20,29 @@ thread_local! {
 /// within its PID namespace. Neither is fastrand's global generator: programs may seed it with a constant.
 ///
 /// Seeds may lie close together. The draw mixes them.
+#[cfg(feature = "std")]
 pub(crate) fn fresh_seed() -> u64 {
+    thread_local! {
+        static STATE: Cell<u64> = const { Cell::new(0) };
+    }
+
     let time = now();
     STATE.with(|state| {
         let drawn = state.get();
         state.set(drawn.wrapping_add(WEYL_STEP));
         combine(ptr::from_ref(state).addr() as u64, drawn, time)
     })
+}
+
+/// Returns a seed that differs from the others of this run. Without `std`, the next run returns the same seeds.
+#[cfg(not(feature = "std"))]
+pub(crate) fn fresh_seed() -> u64 {
+    static DRAWN: AtomicUsize = AtomicUsize::new(1);
+
+    // Not every microcontroller adds atomically. Two cores that draw at the same time may get one seed.
+    let drawn = DRAWN.load(Ordering::Relaxed);
+    DRAWN.store(drawn.wrapping_add(1), Ordering::Relaxed);
+    combine(0, WEYL_STEP.wrapping_mul(drawn as u64), 0)
 }
 
 /// Puts the parts together. The addresses of two threads differ most in the bits from 21 to 31, the time in its lower 30
@@ -40,6 +58,7 @@ const WEYL_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Reads the wall clock, which the usual systems do without a system call. If `std` keeps seconds and nanoseconds, the
 /// seconds are in the upper half and the nanoseconds in the lower one.
+#[cfg(feature = "std")]
 #[inline]
 fn now() -> u64 {
     // Asking for the time panics there.
@@ -53,8 +72,10 @@ fn now() -> u64 {
 
 /// Puts the fields of a hashed value together. Reading a time in this way takes a third of the instructions of
 /// subtracting the epoch.
+#[cfg(feature = "std")]
 struct Fields(u64);
 
+#[cfg(feature = "std")]
 impl Hasher for Fields {
     #[inline]
     fn write(&mut self, bytes: &[u8]) {

@@ -1,16 +1,19 @@
 //! Sleepers: how a wait is made, and how it ends.
 
 #[cfg(feature = "async")]
-use std::future::{Future, poll_fn};
+use core::future::{Future, poll_fn};
 #[cfg(feature = "async")]
-use std::mem;
-use std::ops::ControlFlow;
+use core::mem;
+use core::ops::ControlFlow;
 #[cfg(feature = "async")]
-use std::pin::pin;
+use core::pin::pin;
 #[cfg(feature = "async")]
-use std::task::Poll;
+use core::task::Poll;
+use core::time::Duration;
+#[cfg(feature = "std")]
 use std::thread;
-use std::time::{Duration, Instant};
+#[cfg(feature = "std")]
+use std::time::Instant;
 
 use crate::sealed::Internal;
 
@@ -79,6 +82,7 @@ impl From<()> for SleepOutcome {
 }
 
 /// Some runtimes' timers return the time at which they fired.
+#[cfg(feature = "std")]
 impl From<Instant> for SleepOutcome {
     #[inline]
     fn from(_fired: Instant) -> Self {
@@ -163,7 +167,9 @@ macro_rules! cannot_cancel {
     )*};
 }
 
-cannot_cancel!((), Instant);
+cannot_cancel!(());
+#[cfg(feature = "std")]
+cannot_cancel!(Instant);
 
 macro_rules! can_cancel {
     ($($answer:ty),*) => {$(
@@ -216,6 +222,7 @@ pub trait Sleep {
     fn sleep(&mut self, delay: Duration, _: Internal) -> Self::Answer;
 }
 
+#[cfg(feature = "std")]
 impl Sleep for () {
     type Answer = ();
 

@@ -1,7 +1,7 @@
 //! Texts that errors, events and log records share.
 
-use std::fmt;
-use std::time::Duration;
+use core::fmt;
+use core::time::Duration;
 
 use crate::nanos::TotalWait;
 

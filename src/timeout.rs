@@ -1,11 +1,12 @@
 //! A time limit for each attempt.
 
-use std::fmt;
-use std::future::Future;
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+#[cfg(feature = "std")]
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
@@ -71,7 +72,7 @@ impl fmt::Display for AttemptTimedOut {
     }
 }
 
-impl std::error::Error for AttemptTimedOut {}
+impl core::error::Error for AttemptTimedOut {}
 
 /// Always transient.
 impl IsTransient for AttemptTimedOut {
@@ -81,6 +82,7 @@ impl IsTransient for AttemptTimedOut {
 }
 
 /// With the kind [`TimedOut`](io::ErrorKind::TimedOut).
+#[cfg(feature = "std")]
 impl From<AttemptTimedOut> for io::Error {
     fn from(timed_out: AttemptTimedOut) -> Self {
         Self::new(io::ErrorKind::TimedOut, timed_out)

@@ -1,11 +1,15 @@
 //! Which errors are transient: `IsTransient`, and `Verdict` for whole outcomes.
 
-use std::convert::Infallible;
+use core::convert::Infallible;
+use core::time::Duration;
+#[cfg(feature = "std")]
 use std::io;
+#[cfg(feature = "std")]
 use std::rc::Rc;
+#[cfg(feature = "std")]
 use std::sync::Arc;
+#[cfg(feature = "std")]
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError, TrySendError};
-use std::time::Duration;
 
 /// An error that says itself whether another attempt may succeed.
 ///
@@ -172,6 +176,7 @@ impl Verdict {
 ///
 /// A name that does not resolve is permanent, even where the resolver calls the failure temporary:
 /// the standard library gives it no kind.
+#[cfg(feature = "std")]
 impl IsTransient for io::Error {
     fn is_transient(&self) -> bool {
         self.kind().is_transient()
@@ -181,6 +186,7 @@ impl IsTransient for io::Error {
 
 /// POSIX leaves the numbers of `EMFILE` and `ENFILE` open; these are the ones of Linux, macOS and the
 /// BSDs (errno(3)). `WSAEMFILE` is from "Windows Sockets Error Codes".
+#[cfg(feature = "std")]
 const OUT_OF_DESCRIPTORS: &[i32] = if cfg!(unix) {
     &[24, 23]
 } else if cfg!(windows) {
@@ -205,6 +211,7 @@ const OUT_OF_DESCRIPTORS: &[i32] = if cfg!(unix) {
 ///
 /// Whoever knows better at one place says so there:
 /// `.retry_if(|error| error.kind() == ErrorKind::AddrInUse)`.
+#[cfg(feature = "std")]
 impl IsTransient for io::ErrorKind {
     fn is_transient(&self) -> bool {
         matches!(
@@ -230,6 +237,7 @@ impl IsTransient for io::ErrorKind {
 }
 
 /// A lock that another thread holds is transient, a poisoned one is not.
+#[cfg(feature = "std")]
 impl<T> IsTransient for std::sync::TryLockError<T> {
     fn is_transient(&self) -> bool {
         match self {
@@ -240,6 +248,7 @@ impl<T> IsTransient for std::sync::TryLockError<T> {
 }
 
 /// A timeout is transient, a closed channel is not.
+#[cfg(feature = "std")]
 impl IsTransient for RecvTimeoutError {
     fn is_transient(&self) -> bool {
         match self {
@@ -250,6 +259,7 @@ impl IsTransient for RecvTimeoutError {
 }
 
 /// An empty channel is transient, a closed one is not.
+#[cfg(feature = "std")]
 impl IsTransient for TryRecvError {
     fn is_transient(&self) -> bool {
         match self {
@@ -260,6 +270,7 @@ impl IsTransient for TryRecvError {
 }
 
 /// A full channel is transient, a closed one is not.
+#[cfg(feature = "std")]
 impl<T> IsTransient for TrySendError<T> {
     fn is_transient(&self) -> bool {
         match self {
@@ -291,4 +302,6 @@ macro_rules! delegate_to_pointee {
     )*};
 }
 
-delegate_to_pointee!(&E, Box<E>, Rc<E>, Arc<E>);
+delegate_to_pointee!(&E);
+#[cfg(feature = "std")]
+delegate_to_pointee!(Box<E>, Rc<E>, Arc<E>);

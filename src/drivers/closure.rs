@@ -1,10 +1,10 @@
 //! Blocking closures, and the loop that all blocking drivers share.
 
-use std::borrow::Borrow;
-use std::fmt;
-use std::marker::PhantomData;
-use std::panic::Location;
-use std::time::Duration;
+use core::borrow::Borrow;
+use core::fmt;
+use core::marker::PhantomData;
+use core::panic::Location;
+use core::time::Duration;
 
 use crate::budget::RetryBudget;
 use crate::clock::Tick;
@@ -21,7 +21,9 @@ use crate::policy::RetryPolicy;
 use crate::report::{Call, Report};
 use crate::sealed::Internal;
 use crate::sleep::{Ended, Sleep, Wake};
-use crate::transient::{IsTransient, Verdict};
+#[cfg(feature = "std")]
+use crate::transient::IsTransient;
+use crate::transient::Verdict;
 
 /// Adds `.retry_with(policy)` to closures, functions and `&mut` closures that return a `Result`.
 ///
@@ -284,6 +286,7 @@ pub trait RetryExt<T, E>: Operation<Outcome = Result<T, E>> {
     /// # use retry_ext::{RetryExt, RetryPolicy};
     /// let _ = (|| "7".parse::<u8>()).retry_with(RetryPolicy::new());
     /// ```
+    #[cfg(feature = "std")]
     #[inline]
     #[track_caller]
     fn retry_with<P>(self, policy: P) -> Result<T, RetryError<E>>

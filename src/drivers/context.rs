@@ -1,10 +1,10 @@
 //! `RetryContext`: a retry loop that the caller writes.
 
-use std::any::type_name;
-use std::fmt;
-use std::mem;
-use std::panic::Location;
-use std::time::Duration;
+use core::any::type_name;
+use core::fmt;
+use core::mem;
+use core::panic::Location;
+use core::time::Duration;
 
 use crate::budget::RetryBudget;
 use crate::decision::{Decision, Wait};

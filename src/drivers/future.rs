@@ -1,13 +1,13 @@
 //! The async driver.
 
-use std::borrow::Borrow;
-use std::fmt;
-use std::future::Future;
-use std::marker::PhantomData;
-use std::panic::Location;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use core::borrow::Borrow;
+use core::fmt;
+use core::future::Future;
+use core::marker::PhantomData;
+use core::panic::Location;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
 
 use pin_project_lite::pin_project;
 

@@ -1,10 +1,10 @@
 //! The iterator driver.
 
-use std::borrow::Borrow;
-use std::fmt;
-use std::iter::FusedIterator;
-use std::panic::Location;
-use std::time::Duration;
+use core::borrow::Borrow;
+use core::fmt;
+use core::iter::FusedIterator;
+use core::panic::Location;
+use core::time::Duration;
 
 use super::closure::{AttemptSource, Retry};
 use crate::budget::RetryBudget;
@@ -19,6 +19,7 @@ use crate::policy::RetryPolicy;
 use crate::report::Call;
 use crate::sealed::Internal;
 use crate::sleep::{Ended, Sleep, Wake};
+#[cfg(feature = "std")]
 use crate::transient::IsTransient;
 
 /// Adds `.retry_with(policy)` to iterators of results.
@@ -222,6 +223,7 @@ pub trait RetryIteratorExt<T, E>: Iterator<Item = Result<T, E>> {
     /// assert_eq!(items.next().unwrap().unwrap_err().reason(), StopReason::SourceEnded);
     /// assert!(items.next().is_none());
     /// ```
+    #[cfg(feature = "std")]
     #[inline]
     #[track_caller]
     fn retry_with<P>(self, policy: P) -> RetryItems<Self, T, E, P>
