@@ -12,6 +12,7 @@ use portable_atomic::AtomicU64;
 use crate::error::StopReason;
 use crate::event::{Observation, Observer};
 use crate::nanos::nanos;
+use crate::text::Shown;
 
 /// Counts what becomes of the operations that it observes; made to be a `static`, and cheap: a few
 /// relaxed atomic additions for each operation.
@@ -36,7 +37,7 @@ use crate::nanos::nanos;
 /// assert_eq!(seen.gave_up(StopReason::Permanent), 1);
 /// assert_eq!(
 ///     STATS.to_string(),
-///     "calls 4: succeeded at first 0, after a retry 1, gave up 1 (permanent error 1); retries 2, waited 3s"
+///     "4 attempts, 2 retries, 3s of waiting; 0 first-try successes, 1 recovery, 1 failure (permanent error: 1)"
 /// );
 /// ```
 #[derive(Debug, Default)]
@@ -166,7 +167,7 @@ impl fmt::Display for RetryStats {
 /// let seen = RetryStats::new().snapshot();
 /// assert_eq!(
 ///     seen.to_string(),
-///     "calls 0: succeeded at first 0, after a retry 0, gave up 0; retries 0, waited 0ns"
+///     "0 attempts, 0 retries, 0s of waiting; 0 first-try successes, 0 recoveries, 0 failures"
 /// );
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,18 +214,32 @@ impl fmt::Display for RetrySnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { calls, succeeded_at_first, succeeded_after_retry, retries, waited, gave_up } =
             self;
-        let total: u64 = gave_up.iter().sum();
+        let failures: u64 = gave_up.iter().sum();
         write!(
             f,
-            "calls {calls}: succeeded at first {succeeded_at_first}, \
-             after a retry {succeeded_after_retry}, gave up {total}"
+            "{}, {}, {} of waiting; {}, {}, {}",
+            Counted(*calls, "attempt", "attempts"),
+            Counted(*retries, "retry", "retries"),
+            Shown(*waited),
+            Counted(*succeeded_at_first, "first-try success", "first-try successes"),
+            Counted(*succeeded_after_retry, "recovery", "recoveries"),
+            Counted(failures, "failure", "failures"),
         )?;
         let mut before = " (";
         for (reason, number) in self.reasons().filter(|(_, number)| *number > 0) {
-            write!(f, "{before}{reason} {number}")?;
+            write!(f, "{before}{reason}: {number}")?;
             before = ", ";
         }
-        f.write_str(if total > 0 { ")" } else { "" })?;
-        write!(f, "; retries {retries}, waited {waited:?}")
+        f.write_str(if failures > 0 { ")" } else { "" })
+    }
+}
+
+/// A number with its noun.
+struct Counted(u64, &'static str, &'static str);
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(number, one, many) = self;
+        write!(f, "{number} {}", if *number == 1 { one } else { many })
     }
 }

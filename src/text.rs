@@ -34,27 +34,35 @@ impl fmt::Display for Effort {
     }
 }
 
-/// A duration in the form of its `Debug`, in a tenth of that code.
+/// A duration for people, in nanoseconds, µs, ms or s: three significant digits, and all digits of whole seconds. Exact
+/// values are in the fields of events and errors, and in the key-values of log records.
 pub(crate) struct Shown(pub(crate) Duration);
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nanos = self.0.subsec_nanos();
-        let (whole, mut fraction, mut digits, unit) = match (self.0.as_secs(), nanos) {
-            (0, 0..1_000) => (u64::from(nanos), 0, 0, "ns"),
-            (0, 1_000..1_000_000) => (u64::from(nanos / 1_000), nanos % 1_000, 3, "µs"),
-            (0, _) => (u64::from(nanos / 1_000_000), nanos % 1_000_000, 6, "ms"),
-            (secs, _) => (secs, nanos, 9, "s"),
+        let (whole, fraction, one, unit, next) = match (self.0.as_secs(), nanos) {
+            (0, 0) => return f.write_str("0s"),
+            (0, 1..1_000) => (nanos.into(), 0, 1_000, "ns", "µs"),
+            (0, 1_000..1_000_000) => ((nanos / 1_000).into(), nanos % 1_000, 1_000, "µs", "ms"),
+            (0, _) => ((nanos / 1_000_000).into(), nanos % 1_000_000, 1_000_000, "ms", "s"),
+            (secs, _) => (secs, nanos, 1_000_000_000, "s", ""),
         };
-        write!(f, "{whole}")?;
-        if fraction > 0 {
-            while fraction % 10 == 0 {
-                fraction /= 10;
-                digits -= 1;
+        let (digits, tens) = match whole {
+            0..10 => (2, 100),
+            10..100 => (1, 10),
+            _ => (0, 1),
+        };
+        let last_digit = one / tens;
+        let rounded = (fraction + last_digit / 2) / last_digit;
+        match (whole.saturating_add(u64::from(rounded == tens)), rounded % tens) {
+            (1_000, _) if !next.is_empty() => write!(f, "1{next}"),
+            (whole, 0) => write!(f, "{whole}{unit}"),
+            (whole, tenths) if digits == 2 && tenths % 10 == 0 => {
+                write!(f, "{whole}.{}{unit}", tenths / 10)
             }
-            write!(f, ".{fraction:0digits$}")?;
+            (whole, fraction) => write!(f, "{whole}.{fraction:0digits$}{unit}"),
         }
-        f.write_str(unit)
     }
 }
 
@@ -63,28 +71,62 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_shown_as_by_its_debug() {
-        let nanos = [
-            0,
-            1,
-            999,
-            1_000,
-            1_001,
-            1_010,
-            999_999,
-            1_000_000,
-            1_000_001,
-            1_500_000,
-            999_999_999,
-            1_000_000_000,
-            1_000_000_001,
-            1_028_528_712,
-            60_000_000_000,
-            60_100_000_000,
-            u64::MAX,
-        ];
-        for duration in nanos.map(Duration::from_nanos).into_iter().chain([Duration::MAX]) {
-            assert_eq!(Shown(duration).to_string(), format!("{duration:?}"));
+    fn a_duration_has_three_significant_digits() {
+        for (nanos, text) in [
+            (0, "0s"),
+            (1, "1ns"),
+            (999, "999ns"),
+            (1_000, "1µs"),
+            (1_001, "1µs"),
+            (1_005, "1.01µs"),
+            (1_010, "1.01µs"),
+            (1_100, "1.1µs"),
+            (9_994, "9.99µs"),
+            (9_995, "10µs"),
+            (12_340, "12.3µs"),
+            (99_950, "100µs"),
+            (999_499, "999µs"),
+            (999_500, "1ms"),
+            (1_500_000, "1.5ms"),
+            (91_400_000, "91.4ms"),
+            (91_000_001, "91ms"),
+            (999_499_999, "999ms"),
+            (999_500_000, "1s"),
+            (1_028_528_712, "1.03s"),
+            (1_004_999_999, "1s"),
+            (9_995_000_000, "10s"),
+            (60_000_000_000, "60s"),
+            (60_100_000_000, "60.1s"),
+            (99_950_000_000, "100s"),
+            (3_600_499_999_999, "3600s"),
+            (3_600_500_000_000, "3601s"),
+            (u64::MAX, "18446744074s"),
+        ] {
+            assert_eq!(Shown(Duration::from_nanos(nanos)).to_string(), text, "{nanos}");
+        }
+        assert_eq!(Shown(Duration::MAX).to_string(), "18446744073709551615s");
+    }
+
+    #[test]
+    fn a_shown_duration_is_at_most_half_a_percent_off() {
+        let mut nanos = 1_u64;
+        while nanos < u64::MAX / 7 {
+            let text = Shown(Duration::from_nanos(nanos)).to_string();
+            let digits = text.find(|c: char| c != '.' && !c.is_ascii_digit()).expect("a unit");
+            let (number, unit) = text.split_at(digits);
+            let unit = match unit {
+                "ns" => 1.0,
+                "µs" => 1e3,
+                "ms" => 1e6,
+                "s" => 1e9,
+                _ => panic!("{text}"),
+            };
+            let shown = number.parse::<f64>().expect("a number") * unit;
+            #[expect(clippy::cast_precision_loss, reason = "for a comparison of 0.5 %")]
+            let exact = nanos as f64;
+            assert!((shown / exact - 1.0).abs() <= 0.005, "{nanos}: {text}");
+            assert!(number.len() <= 4 || unit == 1e9, "{text}");
+            nanos += nanos / 7 + 1;
         }
     }
 }

@@ -241,8 +241,8 @@ fn the_loop_the_iterator_and_the_future_write_the_same_records_and_name_their_li
             .collect();
         let error_type = std::any::type_name::<ScriptError>();
         let expected = [
-            format!("attempt 1 of 3 failed with {error_type}, retrying in 0ns"),
-            format!("attempt 2 of 3 failed with {error_type}, retrying in 0ns"),
+            format!("attempt 1 of 3 failed with {error_type}, retrying in 0s"),
+            format!("attempt 2 of 3 failed with {error_type}, retrying in 0s"),
             "succeeded after 3 attempts".to_owned(),
         ];
         assert_eq!(texts, expected, "{name}");

@@ -216,8 +216,8 @@ fn stats_count_everything_once() {
     }
     assert_eq!(
         stats.to_string(),
-        "calls 10: succeeded at first 2, after a retry 1, gave up 3 (permanent error 1, \
-         attempts exhausted 1, retry-after longer than the maximum delay 1); retries 4, waited 5s"
+        "10 attempts, 4 retries, 5s of waiting; 2 first-try successes, 1 recovery, 3 failures \
+         (permanent error: 1, attempts exhausted: 1, retry-after longer than the maximum delay: 1)"
     );
 }
 
@@ -225,7 +225,7 @@ fn stats_count_everything_once() {
 fn stats_say_so_where_nothing_has_happened() {
     assert_eq!(
         RetryStats::new().to_string(),
-        "calls 0: succeeded at first 0, after a retry 0, gave up 0; retries 0, waited 0ns"
+        "0 attempts, 0 retries, 0s of waiting; 0 first-try successes, 0 recoveries, 0 failures"
     );
 }
 
