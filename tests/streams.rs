@@ -5,6 +5,7 @@ mod common;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{pending, ready};
+use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::rc::Rc;
@@ -268,6 +269,29 @@ async fn a_future_of_a_stream_and_an_end_that_is_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_end_is_a_failure_if_an_error_is_chained_to_it() {
+    async fn connect(number: u32) -> io::Result<impl Stream<Item = io::Result<u32>>> {
+        if number > 2 {
+            return Err(ErrorKind::ConnectionRefused.into());
+        }
+        Ok(stream::iter([Ok(number)]))
+    }
+    let mut number = 0;
+    let subscribe = || {
+        number += 1;
+        let closed = stream::once(ready(Err(ErrorKind::UnexpectedEof.into())));
+        connect(number).try_flatten_stream().chain(closed)
+    };
+    let mut retried = Vec::new();
+    let items =
+        subscribe.on_retry(|retry| retried.push(retry.error.kind())).retry_with(RetryPolicy::new());
+    // The last end is the first of three failures.
+    assert_eq!(seen(items).await, [Ok(1), Ok(2), Err((3, StopReason::AttemptsExhausted))]);
+    let (ended, refused) = (ErrorKind::UnexpectedEof, ErrorKind::ConnectionRefused);
+    assert_eq!(retried, [ended, ended, refused]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_compiler_tells_results_futures_and_streams_apart() {
     // All five traits are in scope, by the prelude.
     let policy = RetryPolicy::new();
@@ -301,9 +325,12 @@ async fn r13_streams_can_be_spawned() {
         let subscribed = pin!(subscribe.retry_with(policy)).next().await;
         let source = stream::iter([failed(1), Ok(7)]);
         let recovered = pin!(source.retry_with(policy)).next().await;
-        (subscribed.and_then(Result::ok), recovered.and_then(Result::ok))
+        let mut left = VecDeque::from([failed(1), Ok(8)]);
+        let subscribe = || stream::iter(left.pop_front()).boxed();
+        let boxed = pin!(subscribe.retry_with(policy)).next().await;
+        [subscribed, recovered, boxed].map(|item| item.and_then(Result::ok))
     });
-    assert_eq!(task.await.expect("it does not panic"), (Some(4), Some(7)));
+    assert_eq!(task.await.expect("it does not panic"), [Some(4), Some(7), Some(8)]);
 }
 
 #[test]
