@@ -398,3 +398,69 @@ fn one_context_takes_values_and_errors_of_several_types() {
     assert!(retry.step(Err::<String, _>(ErrorKind::TimedOut)).is_ok());
     assert!(retry.step(Err::<(), _>(ErrorKind::TimedOut)).is_err());
 }
+
+#[test]
+fn a_restarted_context_has_all_attempts_and_a_deadline_from_now() {
+    // Really sleeps: 5 ms.
+    static STATS: RetryStats = RetryStats::new();
+    let policy = RetryPolicy::new().with_initial_delay(ms(1)).with_max_elapsed(secs(60));
+    let mut retry = policy.start().observe(&STATS);
+    assert!(retry.delay_after(&transient()).is_ok());
+    std::thread::sleep(ms(5));
+    assert!(retry.remaining().is_some_and(|left| left <= secs(60) - ms(5)));
+    let before = Instant::now();
+    retry.restart();
+    let left = retry.remaining().expect("a deadline");
+    assert!(left + before.elapsed() >= secs(60), "{left:?}");
+    assert_eq!((retry.attempt(), retry.waited()), (1, Duration::ZERO));
+    let delays = [(); 2].map(|()| retry.delay_after(&transient()));
+    assert_eq!(delays, [Ok(ms(1)), Ok(ms(2))]);
+    let seen = STATS.snapshot();
+    assert_eq!((seen.retries, seen.calls), (3, 0));
+}
+
+#[test]
+fn a_stopped_context_can_be_restarted() {
+    let mut retry = RetryPolicy::new().with_max_attempts(1).start();
+    assert_eq!(retry.delay_after(&transient()), Err(StopReason::AttemptsExhausted));
+    retry.restart();
+    assert_eq!(
+        retry.delay_after(&ScriptError::Permanent),
+        Err(StopReason::Permanent),
+        "it decides again"
+    );
+}
+
+#[test]
+fn an_exhausted_context_stops_after_the_running_attempt() {
+    static STATS: RetryStats = RetryStats::new();
+    for policy in [RetryPolicy::new(), RetryPolicy::forever(), RetryPolicy::within(secs(60))] {
+        let mut retry = policy.start().observe(&STATS).sleep_with(|_| ());
+        assert_eq!(retry.step(Err::<(), _>(transient())), Ok(None));
+        retry.exhaust();
+        let error = retry.step(Err::<(), _>(transient())).expect_err("no attempt is left");
+        assert_eq!((error.attempts(), error.reason()), (2, StopReason::AttemptsExhausted));
+        assert_eq!(error.next_delay(), None);
+    }
+    let seen = STATS.snapshot();
+    assert_eq!((seen.retries, seen.gave_up(StopReason::AttemptsExhausted)), (3, 3));
+}
+
+#[test]
+fn an_exhausted_context_still_tells_permanent_errors_apart() {
+    let mut retry = RetryPolicy::new().start();
+    retry.exhaust();
+    assert_eq!(retry.delay_after(&ScriptError::Permanent), Err(StopReason::Permanent));
+}
+
+#[test]
+fn each_new_count_has_all_attempts_again_after_exhaust() {
+    let counts: [fn(&mut RetryContext); 3] =
+        [RetryContext::reset, RetryContext::restart, RetryContext::succeeded];
+    for count_afresh in counts {
+        let mut retry = RetryPolicy::new().start();
+        retry.exhaust();
+        count_afresh(&mut retry);
+        assert!(retry.delay_after(&transient()).is_ok());
+    }
+}

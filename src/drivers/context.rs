@@ -2,7 +2,6 @@
 
 use core::any::type_name;
 use core::fmt;
-use core::mem;
 use core::panic::Location;
 use core::time::Duration;
 
@@ -72,7 +71,7 @@ impl RetryPolicy {
             decision: Decision::started(self),
             granted: None,
             stopped: None,
-            whole_deadline: None,
+            given_limits: None,
         }
     }
 
@@ -165,6 +164,8 @@ impl RetryPolicy {
 /// | pass on failures only | [`wait_after`](Self::wait_after), `wait_after_async`, and [`succeeded`](Self::succeeded) after a success |
 /// | wait in your own way | [`delay_after`](Self::delay_after) or [`delay_after_outcome`](Self::delay_after_outcome); then [`woken`](Self::woken) or [`cancelled`](Self::cancelled) if the wait ends early |
 /// | begin a new count without a success | [`reset`](Self::reset) |
+/// | run another operation with the same settings | [`restart`](Self::restart) |
+/// | allow no further attempt | [`exhaust`](Self::exhaust) |
 ///
 /// A context can be the field of a struct: without settings its type is `RetryContext`. It is `Clone` if its settings
 /// are; a clone continues from the same state.
@@ -178,15 +179,15 @@ pub struct RetryContext<H = Hooks> {
     /// The retry that was granted last, in case its wait ends early, and the type of its failure.
     granted: Option<(Wait, &'static str)>,
     stopped: Option<Stop>,
-    /// The deadline of the policy that was given, while `policy` has the rest that a resumed operation has left.
-    whole_deadline: Option<Duration>,
+    /// The limits of the given policy, while `policy` has lower ones: those of an operation that was resumed or exhausted.
+    given_limits: Option<(u32, Option<Duration>)>,
 }
 
 impl<C, N, S, O, D, B> RetryContext<Hooks<C, N, S, O, D, B>> {
     fn with<H>(self, set: impl FnOnce(Hooks<C, N, S, O, D, B>) -> H) -> RetryContext<H> {
-        let Self { policy, caller, hooks, decision, granted, stopped, whole_deadline } = self;
+        let Self { policy, caller, hooks, decision, granted, stopped, given_limits } = self;
         let hooks = set(hooks);
-        RetryContext { policy, caller, hooks, decision, granted, stopped, whole_deadline }
+        RetryContext { policy, caller, hooks, decision, granted, stopped, given_limits }
     }
 
     /// Retries the errors for which `predicate` returns `true`; see [`RetryExt::retry_if`](crate::RetryExt::retry_if).
@@ -403,13 +404,62 @@ impl<H> RetryContext<H> {
         self.decision = Decision::new(None);
         self.granted = None;
         self.stopped = None;
-        self.restore_deadline();
+        if let Some((max_attempts, max_elapsed)) = self.given_limits.take() {
+            self.policy = self.policy.with_max_attempts(max_attempts);
+            if let Some(max_elapsed) = max_elapsed {
+                self.policy = self.policy.with_max_elapsed(max_elapsed);
+            }
+        }
     }
 
-    const fn restore_deadline(&mut self) {
-        if let Some(whole_deadline) = self.whole_deadline.take() {
-            self.policy = self.policy.with_max_elapsed(whole_deadline);
+    /// Sets lower limits than those of the given policy, until the next count.
+    const fn limit(&mut self, policy: RetryPolicy) {
+        if self.given_limits.is_none() {
+            self.given_limits = Some((self.policy.max_attempts(), self.policy.max_elapsed()));
         }
+        self.policy = policy;
+    }
+
+    /// Starts another operation with the same settings: its first attempt starts now, and a deadline counts from now.
+    /// Reports nothing and feeds no budget.
+    ///
+    /// Layers and pools configure one context, and start a clone of it for each request. After
+    /// [`reset`](Self::reset) a deadline counts from the first failure instead.
+    ///
+    /// ```
+    /// # use std::io::{Error, ErrorKind};
+    /// # use retry_ext::{RetryPolicy, RetryStats};
+    /// static STATS: RetryStats = RetryStats::new();
+    ///
+    /// let template = RetryPolicy::new().start().observe(&STATS);
+    /// for _request in 0..3 {
+    ///     let mut retry = template.clone();
+    ///     retry.restart();
+    ///     assert!(retry.delay_after(&Error::from(ErrorKind::TimedOut)).is_ok());
+    ///     assert_eq!((retry.attempt(), retry.waited().as_secs()), (2, 1));
+    /// }
+    /// assert_eq!(STATS.snapshot().retries, 3);
+    /// ```
+    pub fn restart(&mut self) {
+        self.reset();
+        self.decision = Decision::started(&self.policy);
+    }
+
+    /// Makes the running attempt the last one: if it fails with a transient error, the retry stops with
+    /// [`StopReason::AttemptsExhausted`]. A new count has all attempts again.
+    ///
+    /// Call it when the attempt has used up what the next one would need, such as a body that can be read once.
+    ///
+    /// ```
+    /// # use std::io::{Error, ErrorKind};
+    /// # use retry_ext::{RetryPolicy, StopReason};
+    /// let mut retry = RetryPolicy::new().start();
+    /// retry.exhaust();
+    /// let error = retry.step(Err::<(), _>(Error::from(ErrorKind::TimedOut))).unwrap_err();
+    /// assert_eq!((error.attempts(), error.reason()), (1, StopReason::AttemptsExhausted));
+    /// ```
+    pub const fn exhaust(&mut self) {
+        self.limit(self.policy.with_max_attempts(self.decision.attempt()));
     }
 
     /// Records that the wait granted by [`delay_after`](Self::delay_after) ended early. The attempt follows,
@@ -488,8 +538,7 @@ where
             return Err(reason);
         }
         if let Some(max_elapsed) = policy.max_elapsed().filter(|max| *max != Duration::MAX) {
-            self.policy = policy.with_max_elapsed(max_elapsed.saturating_sub(elapsed));
-            self.whole_deadline = Some(max_elapsed);
+            self.limit(policy.with_max_elapsed(max_elapsed.saturating_sub(elapsed)));
         }
         self.decision = Decision::resumed(&self.policy, attempt);
         Ok(self)
@@ -920,11 +969,9 @@ where
     /// ```
     pub fn succeeded(&mut self) {
         let fresh = Decision::new(None);
-        let ended = mem::replace(&mut self.decision, fresh);
-        self.granted = None;
-        self.restore_deadline();
         // The attempts before a stop have been reported with it.
-        let ended = if self.stopped.take().is_some() { fresh } else { ended };
+        let ended = if self.stopped.is_some() { fresh } else { self.decision };
+        self.reset();
         ended.succeeded(&self.hooks, Call { policy: &self.policy, caller: self.caller });
     }
 }
