@@ -1,0 +1,122 @@
+//! Retries for [tower] services, with the policies of [`retry_ext`]: [`RetryLayer`], and [`PerRequest`] for tower's own retry.
+//!
+//! ```
+//! use http::{Request, Response};
+//! use retry_ext::{RetryPolicy, Verdict};
+//! use retry_ext_tower::{RetryLayer, clone_idempotent, verdict};
+//! use tower::{Service, ServiceBuilder, ServiceExt};
+//!
+//! # use std::sync::atomic::{AtomicBool, Ordering};
+//! # static RESTARTED: AtomicBool = AtomicBool::new(false);
+//! # async fn client(_request: Request<String>) -> Result<Response<String>, std::io::Error> {
+//! #     let status = if RESTARTED.swap(true, Ordering::Relaxed) { 200 } else { 503 };
+//! #     Ok(Response::builder().status(status).body("page".into()).unwrap())
+//! # }
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), std::io::Error> {
+//! const POLICY: RetryPolicy = RetryPolicy::new().with_max_attempts(4).with_name("pages");
+//!
+//! let mut service = ServiceBuilder::new()
+//!     .layer(
+//!         RetryLayer::new(POLICY)
+//!             .classify(verdict::http(Verdict::of)) // 503 and 429 with their `Retry-After`, a connection reset, ..
+//!             .clone_requests(clone_idempotent),    // GET, PUT and DELETE, but not POST
+//!     )
+//!     .service_fn(client);
+//!
+//! let response = service.ready().await?.call(Request::new(String::new())).await?;
+//! assert_eq!(response.status(), 200);
+//! # Ok(()) }
+//! ```
+//!
+//! # What a layer cannot see
+//!
+//! * **The body of a response.** A layer gets a response as soon as the headers are there. If the connection breaks in the
+//!   middle of the body, the response has been returned already, and nothing is retried. Bodies that must be complete are
+//!   read within the retry: write a closure that sends the request *and* reads the body, and call
+//!   [`retry_with`](retry_ext::AsyncRetryExt) on it.
+//! * **The body of a request that is a stream.** It can be sent once. Such a request has no copy, and is sent once.
+//! * **The meaning of a request.** A response that was lost may have been a success. [`clone_requests`](RetryLayer::clone_requests)
+//!   is the place to choose the requests that may be repeated, and there is no default.
+//! * **Other retries.** Three layers of three attempts are 27 calls. Retry in one place of a stack, and neither around a
+//!   client that retries by itself nor in a closure around this layer.
+//!
+//! # What the caller gets
+//!
+//! Response and error types stay as they are. When the retry gives up, it returns the last response or the last error
+//! itself. The reason goes to the log and to the [observer](RetryLayer::observe): a record of the level `warn` with the target
+//! `retry_ext`, as for every form of retry.
+//!
+//! # The place in a stack
+//!
+//! The layers above the retry see one request, those below it see each attempt:
+//!
+//! | layer | above the retry | below the retry |
+//! |---|---|---|
+//! | `timeout` | limits all attempts and waits together | limits each attempt; `Elapsed` is transient by [`verdict::boxed`] |
+//! | `concurrency_limit` | a permit is held during the waits too | a permit is held during each attempt only |
+//! | `rate_limit` | counts requests | counts attempts |
+//! | `load_shed` over a limit | sheds requests | sheds attempts; `Overloaded` is transient by [`verdict::boxed`] |
+//! | `buffer` | lets clones share the retry | makes a service `Clone` that is not |
+//!
+//! This stack allows ten requests in flight. A request that finds no room is repeated after a delay:
+//!
+//! ```
+//! use std::time::Duration;
+//! use retry_ext::{RetryPolicy, Verdict};
+//! use retry_ext_tower::{RetryLayer, verdict};
+//! use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), BoxError> {
+//! let mut service = ServiceBuilder::new()
+//!     .timeout(Duration::from_secs(30)) // of the request
+//!     .layer(
+//!         RetryLayer::new(RetryPolicy::new())
+//!             .classify(|outcome: &Result<String, BoxError>| match outcome {
+//!                 Ok(_) => Verdict::Success,
+//!                 Err(error) => verdict::boxed(error),
+//!             })
+//!             .clone_requests(|name: &&str| Some(*name)),
+//!     )
+//!     .timeout(Duration::from_secs(5)) // of each attempt
+//!     .load_shed()
+//!     .concurrency_limit(10)
+//!     .service_fn(async |name: &str| Ok::<_, BoxError>(format!("hello {name}")));
+//! assert_eq!(service.ready().await?.call("tower").await?, "hello tower");
+//! # Ok(()) }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `http` | `verdict::http`, `verdict::status`, `clone_idempotent`; the feature `http` of `retry_ext` |
+//! | `hyper1` | `verdict::boxed` knows the connections that hyper 1 closed |
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod future;
+mod layer;
+mod policy;
+#[cfg(feature = "http")]
+mod request;
+mod sealed;
+mod service;
+mod settings;
+mod sleep;
+pub mod verdict;
+
+pub use future::ResponseFuture;
+pub use layer::RetryLayer;
+pub use policy::PerRequest;
+#[cfg(feature = "http")]
+pub use request::clone_idempotent;
+pub use service::RetryService;
+pub use settings::{CloneRequest, Decide, PerOperation, Settings};
+pub use sleep::{Pause, Sleeper};
+
+/// The README, whose code is compiled.
+#[cfg(all(doctest, feature = "http"))]
+#[doc = include_str!("../README.md")]
+mod readme {}
