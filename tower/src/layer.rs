@@ -11,7 +11,7 @@ use tower::Layer;
 
 use crate::policy::PerRequest;
 use crate::service::RetryService;
-use crate::settings::{CloneRequest, Settings};
+use crate::settings::{CloneRequestsMissing, Copies, KnowsCopies, Settings};
 
 /// A layer that repeats requests whose outcome is transient.
 ///
@@ -73,7 +73,7 @@ impl RetryLayer {
         Self {
             settings: Settings {
                 context: policy.start_at(Location::caller()),
-                copier: (),
+                copier: CloneRequestsMissing,
                 sleeper: (),
                 max_attempts: policy.max_attempts(),
             },
@@ -115,10 +115,11 @@ impl<C, N, S, O, D, B, K, W> RetryLayer<Settings<Hooks<C, N, S, O, D, B>, K, W>>
     pub fn clone_requests<Req, A>(
         self,
         copier: A,
-    ) -> RetryLayer<Settings<Hooks<C, N, S, O, D, B>, A, W>>
+    ) -> RetryLayer<Settings<Hooks<C, N, S, O, D, B>, Copies<A>, W>>
     where
-        A: Fn(&Req) -> Option<Req> + CloneRequest<Req>,
+        A: Fn(&Req) -> Option<Req>,
     {
+        let copier = Copies(copier);
         let Settings { context, sleeper, max_attempts, .. } = self.settings;
         RetryLayer { settings: Settings { context, copier, sleeper, max_attempts } }
     }
@@ -289,7 +290,7 @@ impl<C, N, S, O, D, B, K, W> RetryLayer<Settings<Hooks<C, N, S, O, D, B>, K, W>>
     }
 }
 
-impl<X> RetryLayer<X> {
+impl<H, K: KnowsCopies, W> RetryLayer<Settings<H, K, W>> {
     /// Makes a policy for tower's own retry, which has the same settings; see [`PerRequest`].
     ///
     /// ```
@@ -300,15 +301,20 @@ impl<X> RetryLayer<X> {
     /// let layer = tower::retry::RetryLayer::new(policy);
     /// # drop(layer);
     /// ```
-    pub fn into_policy(self) -> PerRequest<X> {
+    pub fn into_policy(self) -> PerRequest<Settings<H, K, W>> {
         PerRequest::new(self.settings)
     }
 }
 
-impl<S, X: Clone> Layer<S> for RetryLayer<X> {
-    type Service = RetryService<S, X>;
+impl<S, H, K, W> Layer<S> for RetryLayer<Settings<H, K, W>>
+where
+    H: Clone,
+    K: KnowsCopies + Clone,
+    W: Clone,
+{
+    type Service = RetryService<S, Settings<H, K, W>>;
 
-    fn layer(&self, service: S) -> RetryService<S, X> {
+    fn layer(&self, service: S) -> Self::Service {
         RetryService::new(service, self.settings.clone())
     }
 }

@@ -34,7 +34,7 @@
 //! * **The body of a response.** A layer gets a response as soon as the headers are there. If the connection breaks in the
 //!   middle of the body, the response has been returned already, and nothing is retried. Bodies that must be complete are
 //!   read within the retry: write a closure that sends the request *and* reads the body, and call
-//!   [`retry_with`](retry_ext::AsyncRetryExt) on it.
+//!   `retry_with` of `retry_ext::AsyncRetryExt` on it.
 //! * **The body of a request that is a stream.** It can be sent once. Such a request has no copy, and is sent once.
 //! * **The meaning of a request.** A response that was lost may have been a success. [`clone_requests`](RetryLayer::clone_requests)
 //!   is the place to choose the requests that may be repeated, and there is no default.
@@ -87,6 +87,25 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # When the compiler does not find `Service`
+//!
+//! `the method .. exists for struct RetryService<..>, but its trait bounds were not satisfied` has one of these reasons: the error
+//! does not implement `IsTransient`, and there is neither `retry_if` nor `classify`; a closure takes another type than that of
+//! the request, the response or the error; the service or a closure is not `Clone`. Call the trait's method by its path, and
+//! the compiler names the reason:
+//!
+//! ```compile_fail
+//! use retry_ext::RetryPolicy;
+//! use retry_ext_tower::RetryLayer;
+//! use tower::{Layer, Service, service_fn};
+//!
+//! struct MyError; // `MyError` cannot be retried: it does not implement `IsTransient`
+//!
+//! let layer = RetryLayer::new(RetryPolicy::new()).clone_requests(|name: &&str| Some(*name));
+//! let mut service = layer.layer(service_fn(async |_name: &str| Err::<(), _>(MyError)));
+//! let response = Service::<&str>::call(&mut service, "tower");
+//! ```
+//!
 //! # Features
 //!
 //! | feature | adds |
@@ -107,14 +126,31 @@ mod settings;
 mod sleep;
 pub mod verdict;
 
-pub use future::ResponseFuture;
 pub use layer::RetryLayer;
 pub use policy::PerRequest;
 #[cfg(feature = "http")]
 pub use request::clone_idempotent;
 pub use service::RetryService;
-pub use settings::{CloneRequest, Decide, PerOperation, Settings};
-pub use sleep::{Pause, Sleeper};
+
+/// The types of layers and their futures, and the bounds on their parts.
+///
+/// Programs rarely need these names. They appear in compiler messages, and in the type of a service that is stored.
+///
+/// | letter | meaning |
+/// |---|---|
+/// | `S` | the service below the layer |
+/// | `Req`, `T`, `E` | its request, its response and its error |
+/// | `X` | the [`Settings`](chain::Settings): all settings of a layer |
+/// | `H`, `K`, `W` | the parts of the settings: hooks, `clone_requests`, sleeper |
+/// | `C`, `N`, `S`, `O`, `D`, `B` | the parts of the [hooks](retry_ext::chain::Hooks) |
+/// | `A` | the closure of `clone_requests`; a budget |
+pub mod chain {
+    pub use crate::future::ResponseFuture;
+    pub use crate::settings::{
+        CloneRequest, CloneRequestsMissing, Copies, Decide, KnowsCopies, PerOperation, Settings,
+    };
+    pub use crate::sleep::{Pause, Sleeper};
+}
 
 /// The README, whose code is compiled.
 #[cfg(all(doctest, feature = "http"))]

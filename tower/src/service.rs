@@ -51,7 +51,7 @@ impl<S, X> RetryService<S, X> {
     /// use retry_ext_tower::RetryLayer;
     /// use tower::Layer;
     ///
-    /// let service = RetryLayer::new(RetryPolicy::new()).layer("a service");
+    /// let service = RetryLayer::new(RetryPolicy::new()).clone_requests(|_: &()| None).layer("a service");
     /// assert_eq!(*service.get_ref(), "a service");
     /// ```
     pub const fn get_ref(&self) -> &S {
@@ -65,7 +65,7 @@ impl<S, X> RetryService<S, X> {
     /// use retry_ext_tower::RetryLayer;
     /// use tower::Layer;
     ///
-    /// let mut service = RetryLayer::new(RetryPolicy::new()).layer("a service");
+    /// let mut service = RetryLayer::new(RetryPolicy::new()).clone_requests(|_: &()| None).layer("a service");
     /// *service.get_mut() = "another one";
     /// assert_eq!(*service.get_ref(), "another one");
     /// ```
@@ -80,7 +80,7 @@ impl<S, X> RetryService<S, X> {
     /// use retry_ext_tower::RetryLayer;
     /// use tower::Layer;
     ///
-    /// let service = RetryLayer::new(RetryPolicy::new()).layer("a service");
+    /// let service = RetryLayer::new(RetryPolicy::new()).clone_requests(|_: &()| None).layer("a service");
     /// assert_eq!(service.into_inner(), "a service");
     /// ```
     pub fn into_inner(self) -> S {

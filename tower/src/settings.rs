@@ -15,20 +15,21 @@ use crate::sleep::{Pause, Sleeper};
 /// | parameter | set by | type |
 /// |---|---|---|
 /// | `H` | `retry_if`, `classify`, `on_retry`, `delay_with`, `observe`, `budget` | [`Hooks`] |
-/// | `K` | [`clone_requests`](crate::RetryLayer::clone_requests) | the closure |
+/// | `K` | [`clone_requests`](crate::RetryLayer::clone_requests) | [`Copies<A>`](Copies), around the closure |
 /// | `W` | [`sleep_with`](crate::RetryLayer::sleep_with) | the closure |
 ///
 /// Name it to store a layer or a service in a struct. A `fn` pointer has a name, a closure has none:
 ///
 /// ```
 /// use retry_ext::RetryPolicy;
-/// use retry_ext_tower::{RetryLayer, RetryService, Settings};
 /// use retry_ext::chain::Hooks;
+/// use retry_ext_tower::chain::{Copies, Settings};
+/// use retry_ext_tower::{RetryLayer, RetryService};
 ///
 /// type Copy = fn(&String) -> Option<String>;
 ///
 /// struct Client<S> {
-///     service: RetryService<S, Settings<Hooks, Copy>>,
+///     service: RetryService<S, Settings<Hooks, Copies<Copy>>>,
 /// }
 ///
 /// let layer = RetryLayer::new(RetryPolicy::new()).clone_requests((|line| Some(line.clone())) as Copy);
@@ -36,7 +37,7 @@ use crate::sleep::{Pause, Sleeper};
 /// # let _service = client.service;
 /// ```
 #[derive(Clone)]
-pub struct Settings<H = Hooks, K = (), W = ()> {
+pub struct Settings<H = Hooks, K = CloneRequestsMissing, W = ()> {
     pub(crate) context: RetryContext<H>,
     pub(crate) copier: K,
     pub(crate) sleeper: W,
@@ -51,33 +52,42 @@ impl<H, K, W> fmt::Debug for Settings<H, K, W> {
 
 impl<H, K, W> Sealed for Settings<H, K, W> {}
 
-/// Closures that copy a request for the next attempt; see
-/// [`clone_requests`](crate::RetryLayer::clone_requests).
+/// In the place of [`Copies`] until [`clone_requests`](crate::RetryLayer::clone_requests) is called. The compiler shows this name
+/// if that call is missing.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct CloneRequestsMissing;
+
+/// The closure that copies requests; made by [`clone_requests`](crate::RetryLayer::clone_requests).
+#[derive(Clone, Copy, Debug)]
+pub struct Copies<A>(pub(crate) A);
+
+/// Settings for which [`clone_requests`](crate::RetryLayer::clone_requests) was called: [`Copies`].
 ///
-/// It is implemented for `Fn(&Req) -> Option<Req>`.
-///
-/// ```
-/// use retry_ext_tower::CloneRequest;
-///
-/// fn copies<Req, K: CloneRequest<Req>>(_copier: K) {}
-///
-/// copies(|line: &String| Some(line.clone()));
-/// copies(reqwest::Request::try_clone);
-/// ```
+/// This trait is sealed.
 #[diagnostic::on_unimplemented(
-    message = "the layer does not know which requests of type `{Req}` it may repeat",
-    label = "no `clone_requests` for `{Req}`",
-    note = "add `.clone_requests(|request: &{Req}| ..)`: it returns a copy of a request that may be sent again, or `None`"
+    message = "the layer does not know which requests it may repeat",
+    label = "`clone_requests` was not called",
+    note = "add `.clone_requests(|request: &Request| ..)`: it returns a copy of a request that may be sent again, and `None` for any other"
 )]
-pub trait CloneRequest<Req> {
+pub trait KnowsCopies: Sealed {}
+
+impl<A> KnowsCopies for Copies<A> {}
+
+impl<A> Sealed for Copies<A> {}
+
+/// The closure of [`clone_requests`](crate::RetryLayer::clone_requests), for requests of the type `Req`.
+///
+/// This trait is sealed. It is implemented for [`Copies<A>`](Copies) if `A` is a `Fn(&Req) -> Option<Req>`.
+pub trait CloneRequest<Req>: KnowsCopies {
     #[doc(hidden)]
     fn clone_request(&self, request: &Req) -> Option<Req>;
 }
 
 #[diagnostic::do_not_recommend]
-impl<Req, K: Fn(&Req) -> Option<Req>> CloneRequest<Req> for K {
+impl<Req, A: Fn(&Req) -> Option<Req>> CloneRequest<Req> for Copies<A> {
     fn clone_request(&self, request: &Req) -> Option<Req> {
-        self(request)
+        (self.0)(request)
     }
 }
 

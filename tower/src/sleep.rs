@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 /// is given.
 ///
 /// ```
-/// use retry_ext_tower::Sleeper;
+/// use retry_ext_tower::chain::Sleeper;
 ///
 /// fn sleeps<W: Sleeper>(_sleeper: W) {}
 ///

@@ -487,6 +487,27 @@ fn everything_is_send_where_its_parts_are_and_needs_not_be() {
 }
 
 #[test]
+fn a_first_success_allocates_nothing() {
+    static STATS: RetryStats = RetryStats::new();
+    let layer = RetryLayer::new(POLICY.with_max_elapsed(secs(9)))
+        .observe(&STATS)
+        .budget(Arc::new(RetryBudget::new()))
+        .clone_requests(copy);
+    let mut service =
+        layer.layer(tower::service_fn(async |request| Ok::<u32, ScriptError>(request)));
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut ask = || {
+        assert!(service.poll_ready(&mut cx).is_ready());
+        let response = pin!(service.call(5));
+        assert_eq!(response.poll(&mut cx), Poll::Ready(Ok(5)));
+    };
+    ask(); // what a thread makes once
+    let seen = allocation_counter::measure(&mut ask);
+    assert_eq!(seen.count_total, 0);
+    assert_eq!(STATS.snapshot().succeeded_at_first, 2);
+}
+
+#[test]
 fn debug_shows_where_a_request_stands_and_nothing_of_it() {
     let layer = RetryLayer::new(POLICY).clone_requests(|request: &&str| Some(*request));
     let mut service =

@@ -399,10 +399,11 @@ async fn tonic_takes_the_layer() {
 #[test]
 fn a_layer_can_be_stored() {
     use retry_ext::chain::{ByError, Hooks};
-    use retry_ext_tower::{RetryService, Settings};
+    use retry_ext_tower::RetryService;
+    use retry_ext_tower::chain::{Copies, Settings};
 
-    type Retried<S> =
-        RetryService<S, Settings<Hooks<ByError<fn(&BoxError) -> bool>>, fn(&u32) -> Option<u32>>>;
+    type ByType = Hooks<ByError<fn(&BoxError) -> bool>>;
+    type Retried<S> = RetryService<S, Settings<ByType, Copies<fn(&u32) -> Option<u32>>>>;
 
     struct Client {
         service: Retried<Scripted>,
