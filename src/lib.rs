@@ -818,7 +818,8 @@ pub mod prelude {
 }
 
 /// Pages on particular uses.
-#[cfg(any(docsrs, doctest))]
+// rustdoc does not run the blocks below `cfg(any(docsrs, doctest))`: it leaves `doctest` out of the condition.
+#[cfg_attr(not(doctest), cfg(docsrs))]
 pub mod guide {
     #[doc = include_str!("../docs/shapes.md")]
     pub mod shapes {}
@@ -828,6 +829,12 @@ pub mod guide {
 
     #[doc = include_str!("../docs/platforms.md")]
     pub mod platforms {}
+
+    #[doc = include_str!("../docs/streams.md")]
+    pub mod streams {}
+
+    #[doc = include_str!("../docs/hedging.md")]
+    pub mod hedging {}
 }
 
 /// Compiles every block of the README.
