@@ -271,6 +271,7 @@ async fn a_future_of_a_stream_and_an_end_that_is_a_failure() {
 #[tokio::test(start_paused = true)]
 async fn an_end_is_a_failure_if_an_error_is_chained_to_it() {
     async fn connect(number: u32) -> io::Result<impl Stream<Item = io::Result<u32>>> {
+        tokio::task::yield_now().await;
         if number > 2 {
             return Err(ErrorKind::ConnectionRefused.into());
         }

@@ -56,6 +56,12 @@ async fn measure(takes: impl Fn(u32) -> u64, budget: RetryBudget) -> Measured {
     Measured { calls: f64::from(calls.get()) / f64::from(REQUESTS), took }
 }
 
+/// The page that shows the figures.
+fn page() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/hedging.md");
+    std::fs::read_to_string(path).expect("a file of the repository")
+}
+
 fn boundless() -> RetryBudget {
     RetryBudget::new().with_min_retries(u32::MAX)
 }
@@ -66,24 +72,31 @@ fn nothing() -> RetryBudget {
 
 #[tokio::test(start_paused = true)]
 async fn if_all_calls_are_slow_a_budget_keeps_the_calls_near_one_plus_its_ratio() {
-    let slow = |_| 200;
-    let calls = [
-        measure(slow, nothing()).await.calls,
-        measure(slow, RetryBudget::new().with_ratio(0.1)).await.calls,
-        measure(slow, RetryBudget::new()).await.calls,
-        measure(slow, boundless()).await.calls,
+    let budgets = [
+        ("no second call", nothing(), "1.00"),
+        ("`RetryBudget::new().with_ratio(0.1)`", RetryBudget::new().with_ratio(0.1), "1.10"),
+        ("`RetryBudget::new()`", RetryBudget::new(), "1.20"),
+        ("without limit", boundless(), "2.00"),
     ];
-    let calls = calls.map(|calls| format!("{calls:.2}"));
-    assert_eq!(calls, ["1.00", "1.10", "1.20", "2.00"]);
+    for (name, budget, expected) in budgets {
+        let calls = format!("{:.2}", measure(|_| 200, budget).await.calls);
+        assert_eq!(calls, expected, "{name}");
+        let row = format!("| {name} | {calls} |\n");
+        assert!(page().contains(&row), "{row}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn if_a_few_calls_are_slow_the_hedge_answers_for_them() {
     let a_few = |number| if number % 50 == 0 { 1_000 } else { 10 };
-    let hedged = measure(a_few, RetryBudget::new()).await;
-    assert_eq!((format!("{:.2}", hedged.calls).as_str(), hedged.p99()), ("1.02", ms(60)));
     let single = measure(a_few, nothing()).await;
     assert_eq!((single.calls, single.p99()), (1.0, ms(1_000)));
+    let hedged = measure(a_few, RetryBudget::new()).await;
+    assert_eq!((format!("{:.2}", hedged.calls).as_str(), hedged.p99()), ("1.02", ms(60)));
+    for (name, measured) in [("one call", single), ("hedged", hedged)] {
+        let row = format!("| {name} | {:.2} | {} ms |", measured.calls, measured.p99().as_millis());
+        assert!(page().contains(&row), "{row}");
+    }
 }
 
 /// Makes one request whose calls take these times and have these outcomes, and returns the outcome and the time.
