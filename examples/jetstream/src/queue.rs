@@ -1,0 +1,99 @@
+//! The stream of jobs, and how the show looks at it.
+
+use async_nats::Error;
+use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::consumer::pull::Config as ConsumerConfig;
+use async_nats::jetstream::stream::{Config, RawMessageErrorKind, RetentionPolicy, Stream};
+use async_nats::jetstream::{self, Context};
+use workers_example::{Queue, Rules};
+
+use crate::worker::{ACK_WAIT, POLICY};
+
+/// The jobs and those that were given up. A message goes away when it is acknowledged or terminated.
+///
+/// # Errors
+///
+/// If the server cannot be reached, or has another stream of this name.
+pub async fn jobs(context: &Context) -> Result<Stream, Error> {
+    let stream = context.get_or_create_stream(Config {
+        name: "JOBS".to_owned(),
+        subjects: vec!["jobs".to_owned(), "dead".to_owned()],
+        retention: RetentionPolicy::WorkQueue,
+        ..Config::default()
+    });
+    Ok(stream.await?)
+}
+
+/// The workers' side of the jobs. The policy is the only limit: `max_deliver` would drop a job without a report.
+///
+/// # Errors
+///
+/// As `jobs`.
+pub async fn consumer(jobs: &Stream) -> Result<PullConsumer, Error> {
+    let consumer = jobs.get_or_create_consumer(
+        "workers",
+        ConsumerConfig {
+            durable_name: Some("workers".to_owned()),
+            filter_subject: "jobs".to_owned(),
+            ack_wait: ACK_WAIT,
+            ..ConsumerConfig::default()
+        },
+    );
+    Ok(consumer.await?)
+}
+
+/// The jobs, for the show and the tests.
+#[derive(Debug)]
+pub struct Jobs {
+    context: Context,
+    stream: Stream,
+}
+
+impl Jobs {
+    /// Connects to a server and makes the stream and the consumer.
+    ///
+    /// # Errors
+    ///
+    /// If the server cannot be reached.
+    pub async fn connect(address: &str) -> Result<Self, Error> {
+        let context = jetstream::new(async_nats::connect(address).await?);
+        let stream = jobs(&context).await?;
+        consumer(&stream).await?;
+        Ok(Self { context, stream })
+    }
+
+    /// The names of the jobs of a subject.
+    async fn names(&self, subject: &str) -> Result<Vec<String>, Error> {
+        let mut names = Vec::new();
+        let mut sequence = 1;
+        loop {
+            let next = self.stream.get_first_raw_message_by_subject(subject, sequence).await;
+            let message = match next {
+                Ok(message) => message,
+                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => break,
+                Err(error) => return Err(error.into()),
+            };
+            let job = String::from_utf8_lossy(&message.payload);
+            names.push(job.split(' ').next().unwrap_or_default().to_owned());
+            sequence = message.sequence + 1;
+        }
+        Ok(names)
+    }
+}
+
+impl Queue for Jobs {
+    const RULES: Rules = Rules { policy: POLICY, lease: ACK_WAIT };
+
+    async fn add(&self, job: &str) -> Result<(), Error> {
+        self.context.publish("jobs", job.to_owned().into()).await?.await?;
+        Ok(())
+    }
+
+    async fn open(&self) -> Result<Vec<String>, Error> {
+        self.names("jobs").await
+    }
+
+    async fn dead(&self) -> Result<Vec<String>, Error> {
+        self.names("dead").await
+    }
+}

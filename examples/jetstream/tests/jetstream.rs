@@ -1,0 +1,111 @@
+//! Worker processes and a real NATS server, one for each test. Without `nats-server`, each test prints "not checked"
+//! and passes. The tests really wait: for delays, for lost leases, for processes.
+#![cfg(unix)]
+
+use std::time::Duration;
+
+use jetstream_example::{Jobs, Server, ServerError};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::process::Command;
+use workers_example::{
+    Error, PATIENCE, Queue, What, Workers, attempts, check_attempts, check_delays, not_checked,
+    settle, ten_runs,
+};
+
+const DAY: u64 = 24 * 60 * 60;
+
+async fn server() -> Option<(Server, Jobs)> {
+    let server = match Server::start().await {
+        Ok(server) => server,
+        Err(error @ ServerError::NotInstalled) => {
+            not_checked("NATS JetStream", error);
+            return None;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    let jobs = Jobs::connect(server.address()).await.expect("a stream and a consumer");
+    Some((server, jobs))
+}
+
+/// A worker whose clock is ahead by some seconds.
+fn worker(server: &Server, ahead: u64) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_jetstream-example"));
+    command.args(["worker", server.address(), &ahead.to_string()]);
+    command
+}
+
+#[tokio::test]
+async fn in_ten_runs_with_a_kill_no_job_is_lost_and_none_runs_too_often() -> Result<(), Error> {
+    let Some((server, jobs)) = server().await else { return Ok(()) };
+    ten_runs(&jobs, || worker(&server, 0)).await
+}
+
+#[tokio::test]
+async fn a_poison_job_runs_exactly_max_attempts_times() -> Result<(), Error> {
+    let Some((server, jobs)) = server().await else { return Ok(()) };
+    let mut workers = Workers::start(3, || worker(&server, 0))?;
+    for (job, delays) in [("poison fails 999 20", 3), ("crash crashes 20", 3), ("bad makes", 0)] {
+        jobs.add(job).await?;
+        settle(&jobs, &mut workers).await?;
+        let (name, _) = job.split_once(' ').expect("a name");
+        let count = if name == "bad" { 1 } else { Jobs::RULES.policy.max_attempts() };
+        let began = attempts(workers.events(), name);
+        assert_eq!(began, (1..=count).collect::<Vec<_>>(), "{:#?}", workers.events());
+        assert_eq!(check_delays(workers.events(), name, Jobs::RULES), delays);
+    }
+    assert_eq!(jobs.dead().await?, ["poison", "crash", "bad"]);
+    workers.stop().await
+}
+
+#[tokio::test]
+async fn a_job_that_is_slower_than_the_ack_wait_runs_once() -> Result<(), Error> {
+    let Some((server, jobs)) = server().await else { return Ok(()) };
+    let mut workers = Workers::start(3, || worker(&server, 0))?;
+    jobs.add("report takes 1300").await?;
+    settle(&jobs, &mut workers).await?;
+    assert_eq!(attempts(workers.events(), "report"), [1]);
+    assert!(jobs.dead().await?.is_empty());
+    workers.stop().await
+}
+
+#[tokio::test]
+async fn a_deadline_of_60_days_counts_across_processes() -> Result<(), Error> {
+    let Some((server, jobs)) = server().await else { return Ok(()) };
+    jobs.add("late takes 60000").await?;
+    // Each time, the only worker is killed in its attempt.
+    for (attempt, ahead) in [(1, 0), (2, 60 * DAY - 3600)] {
+        let mut workers = Workers::start(1, || worker(&server, ahead))?;
+        workers.until(PATIENCE, |event| event.is(&What::Started, "late", attempt)).await?;
+        workers.stop().await?;
+    }
+    let mut workers = Workers::start(1, || worker(&server, 60 * DAY))?;
+    settle(&jobs, &mut workers).await?;
+    assert_eq!(attempts(workers.events(), "late"), [0; 0], "it is refused before it runs");
+    assert_eq!(jobs.dead().await?, ["late"]);
+    let report = "job: gave up after 2 attempts: deadline exceeded".to_owned();
+    let reports: Vec<_> = workers.events().iter().map(|event| event.what.clone()).collect();
+    assert_eq!(reports, [What::Logged(report)]);
+    workers.stop().await
+}
+
+/// The server has no fence: it takes the answer of a worker that has lost its job.
+#[tokio::test]
+async fn a_late_success_counts_while_another_worker_runs_the_job() -> Result<(), Error> {
+    let Some((server, jobs)) = server().await else { return Ok(()) };
+    let mut workers = Workers::start(2, || worker(&server, 0))?;
+    jobs.add("mail takes 1000 20000").await?;
+    let first = workers.until(PATIENCE, |event| event.is(&What::Started, "mail", 1)).await?;
+    let process = Pid::from_raw(workers.process(first).expect("it runs").cast_signed());
+    kill(process, Signal::SIGSTOP)?;
+    workers.until(PATIENCE, |event| event.is(&What::Started, "mail", 2)).await?;
+    kill(process, Signal::SIGCONT)?;
+    workers.until(PATIENCE, |event| event.is(&What::Succeeded, "mail", 1)).await?;
+    workers.go_on(Duration::from_millis(100)).await?;
+    assert!(jobs.open().await?.is_empty());
+    let second = workers.numbers().into_iter().find(|worker| *worker != first);
+    let running = second.and_then(|second| workers.attempt_of(second));
+    assert_eq!(running, Some(("mail".to_owned(), 2)));
+    check_attempts(workers.events(), "mail", Jobs::RULES.policy);
+    workers.stop().await
+}

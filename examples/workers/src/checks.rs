@@ -1,0 +1,178 @@
+//! What must hold of the events of any workers, and ten runs with a kill in each.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use retry_ext::{Jitter, RetryPolicy};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::event::{Event, What};
+use crate::workers::Workers;
+use crate::{Error, Queue, Rules};
+
+/// How much later than its delay an attempt may begin on a machine that is busy with other things: the servers look
+/// for work in intervals, and processes start. No attempt may begin earlier than its delay, except for `SKEW`.
+pub const TOLERANCE: Duration = Duration::from_millis(500);
+
+/// How far a clock may be set back between two events, and how long a job may be leased before it begins.
+const SKEW: Duration = Duration::from_millis(10);
+
+/// How long any of this may take before a job counts as lost.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Reports a server that is not there. The test harness hides `println`, but not this line.
+pub fn not_checked(server: &str, reason: impl Display) {
+    let _unused = writeln!(io::stderr(), "not checked: {server}: {reason}");
+}
+
+/// The numbers of the attempts of a job that began.
+#[must_use]
+pub fn attempts(events: &[Event], job: &str) -> Vec<u32> {
+    let began = events.iter().filter(|event| event.job == job && event.what == What::Started);
+    began.map(|event| event.attempt).collect()
+}
+
+pub(crate) fn find<'a>(
+    events: &'a [Event],
+    what: &What,
+    job: &str,
+    attempt: u32,
+) -> Option<&'a Event> {
+    events.iter().find(|event| event.is(what, job, attempt))
+}
+
+/// The range of the delay after a failed attempt, under equal jitter: from one half of the nominal delay to all of it.
+fn range(policy: RetryPolicy, attempt: u32) -> Option<(Duration, Duration)> {
+    assert_eq!(policy.jitter(), Jitter::Equal, "the range below is that of equal jitter");
+    let mut nominal = policy.with_jitter(Jitter::None).delays();
+    let delay = nominal.nth(attempt as usize - 1)?;
+    Some((delay / 2, delay))
+}
+
+/// Goes on until all jobs are done or dead.
+///
+/// # Errors
+///
+/// If that takes too long, or if the queue cannot be reached.
+pub async fn settle(queue: &impl Queue, workers: &mut Workers<'_>) -> Result<(), Error> {
+    let step = Duration::from_millis(20);
+    let settled = async {
+        while !queue.open().await?.is_empty() {
+            workers.go_on(step).await?;
+        }
+        workers.go_on(step).await
+    };
+    timeout(PATIENCE, settled).await.map_err(|_| "a job is lost")?
+}
+
+/// Checks that no attempt of a job ran twice, that they are in order, and that there are at most `max_attempts`.
+///
+/// # Panics
+///
+/// If that is not so.
+pub fn check_attempts(events: &[Event], job: &str, policy: RetryPolicy) {
+    let began = attempts(events, job);
+    assert!(began.is_sorted_by(|one, next| one < next), "{job} ran {began:?}: {events:#?}");
+    let last = began.last().copied().unwrap_or_default();
+    assert!(last <= policy.max_attempts(), "{job} ran {began:?}: {events:#?}");
+}
+
+/// Checks the time between each attempt of a job and the next one, and returns how many it has checked. After a
+/// failure, that is the delay of the policy. After a kill, it is what is left of the lease.
+///
+/// # Panics
+///
+/// If an attempt began too early or too late.
+#[must_use]
+pub fn check_delays(events: &[Event], job: &str, rules: Rules) -> usize {
+    let mut checked = 0;
+    for attempt in attempts(events, job) {
+        let Some(next) = find(events, &What::Started, job, attempt + 1) else { continue };
+        let (from, least, most) = if let Some(failed) = find(events, &What::Failed, job, attempt) {
+            let Some((least, most)) = range(rules.policy, attempt) else { continue };
+            (failed.at, least, most)
+        } else if let Some(ended) = find(events, &What::Ended, job, attempt) {
+            (ended.at, Duration::ZERO, rules.lease)
+        } else {
+            continue; // it was killed after its last event
+        };
+        let delay = next.at.saturating_sub(from);
+        assert!(
+            least <= delay + SKEW && delay <= most + TOLERANCE,
+            "{job}: attempt {} began after {delay:?}, not {least:?}..={most:?}",
+            attempt + 1
+        );
+        checked += 1;
+    }
+    checked
+}
+
+/// Ten runs with four workers and three jobs, in each of which a worker is killed at a random moment. Checks that no
+/// job is lost, that none runs too often, and that delays are those of the policy. They really wait.
+///
+/// # Errors
+///
+/// If the queue or a worker cannot be reached, or takes too long.
+///
+/// # Panics
+///
+/// If a claim does not hold.
+pub async fn ten_runs<Q: Queue>(queue: &Q, program: impl Fn() -> Command) -> Result<(), Error> {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut workers = Workers::start(4, program)?;
+    let (mut interrupted, mut delays) = (0, 0);
+    for run in 1..=10 {
+        let (report, mail, poison) =
+            (format!("report{run}"), format!("mail{run}"), format!("poison{run}"));
+        queue.add(&format!("{report} takes 700")).await?;
+        queue.add(&format!("{mail} fails 2 60")).await?;
+        queue.add(&format!("{poison} fails 999 60")).await?;
+        let jobs = [&report, &mail, &poison];
+
+        workers.go_on(Duration::from_millis(random.u64(0..1000))).await?;
+        // A worker that runs a job, if there is one.
+        let numbers = workers.numbers();
+        let busy: Vec<_> = numbers
+            .iter()
+            .copied()
+            .filter(|worker| workers.attempt_of(*worker).is_some())
+            .collect();
+        let among = if busy.is_empty() { &numbers } else { &busy };
+        workers.kill(among[random.usize(..among.len())])?;
+
+        settle(queue, &mut workers).await?;
+
+        let events = workers.events();
+        let max_attempts = Q::RULES.policy.max_attempts();
+        let dead: BTreeSet<_> = queue.dead().await?.into_iter().collect();
+        let interruption = events.iter().find(|event| {
+            event.what == What::Ended && jobs.into_iter().any(|job| *job == event.job)
+        });
+        for job in jobs {
+            check_attempts(events, job, Q::RULES.policy);
+            delays += check_delays(events, job, Q::RULES);
+            let done = events.iter().any(|e| e.what == What::Succeeded && e.job == *job);
+            assert_eq!(dead.contains(job), job == &poison, "{job}: {events:#?}");
+            assert_eq!(done, job != &poison, "{job}: {events:#?}");
+        }
+        // A kill between the lease of a job and its first event takes one attempt, which did not run.
+        let ran = attempts(events, &poison);
+        let unseen = usize::from(interruption.is_none());
+        assert!(ran.len() + unseen >= max_attempts as usize, "{ran:?}: {events:#?}");
+        // A job that is slower than the lease runs once, unless its worker was killed.
+        if interruption.is_some_and(|event| event.job != report) {
+            assert_eq!(attempts(events, &report), [1], "{events:#?}");
+        }
+        interrupted += usize::from(interruption.is_some());
+    }
+    println!(
+        "{interrupted} of 10 kills in the middle of an attempt, {delays} delays in their range"
+    );
+    assert!(interrupted > 0 && delays >= 40, "{interrupted} kills, {delays} delays");
+    workers.stop().await
+}

@@ -1,0 +1,98 @@
+//! Events: lines that a worker writes to its standard output.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Something that happened in a worker, or to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// When, since 1970. All processes of a machine share this clock.
+    pub at: Duration,
+    /// The number of the worker; each new process has the next number.
+    pub worker: u32,
+    /// The name of the job; empty if no job was running.
+    pub job: String,
+    /// The number of the attempt; 0 if no job was running.
+    pub attempt: u32,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// The job began.
+    Started,
+    /// The job returned `Ok`.
+    Succeeded,
+    /// The job returned an error.
+    Failed,
+    /// A log record of the retry.
+    Logged(String),
+    /// The worker was killed, or ended by itself.
+    Ended,
+}
+
+/// The time since 1970.
+#[must_use]
+pub(crate) fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// One line, without the number of the worker, which its parent knows.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, text) = match &self.what {
+            What::Started => ("started", ""),
+            What::Succeeded => ("succeeded", ""),
+            What::Failed => ("failed", ""),
+            What::Logged(text) => ("logged", text.as_str()),
+            What::Ended => ("ended", ""),
+        };
+        write!(f, "{}\t{}\t{}\t{what}\t{text}", self.at.as_micros(), self.job, self.attempt)
+    }
+}
+
+impl Event {
+    /// Reads a line of a worker; `None` if it is something else, or was cut off by a kill.
+    pub(crate) fn read(worker: u32, line: &str) -> Option<Self> {
+        let fields: Vec<_> = line.splitn(5, '\t').collect();
+        let &[at, job, attempt, what, text] = fields.as_slice() else { return None };
+        let what = match what {
+            "started" => What::Started,
+            "succeeded" => What::Succeeded,
+            "failed" => What::Failed,
+            "logged" => What::Logged(text.to_owned()),
+            _ => return None,
+        };
+        let (at, attempt) = (Duration::from_micros(at.parse().ok()?), attempt.parse().ok()?);
+        Some(Self { at, worker, job: job.to_owned(), attempt, what })
+    }
+
+    /// Whether it is about this attempt.
+    #[must_use]
+    pub fn is(&self, what: &What, job: &str, attempt: u32) -> bool {
+        self.what == *what && self.job == job && self.attempt == attempt
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_as_it_was_written() {
+        for what in [What::Started, What::Succeeded, What::Failed, What::Logged("a\tb".to_owned())]
+        {
+            let event = Event {
+                at: Duration::from_micros(7),
+                worker: 3,
+                job: "mail".to_owned(),
+                attempt: 2,
+                what,
+            };
+            assert_eq!(Event::read(3, &event.to_string()), Some(event));
+        }
+        assert_eq!(Event::read(3, "1\tmail\t2"), None);
+    }
+}
