@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use async_nats::jetstream;
+use jetstream_example::stream::{consumer, jobs};
 use jetstream_example::worker::work;
-use jetstream_example::{Jobs, Server, consumer, jobs};
+use jetstream_example::{Jobs, Server};
 use tokio::process::Command;
 use workers_example::{Error, begin_worker, show, terminated};
 

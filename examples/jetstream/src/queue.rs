@@ -1,46 +1,12 @@
-//! The stream of jobs, and how the show looks at it.
+//! How the show and the tests look at the stream.
 
 use async_nats::Error;
-use async_nats::jetstream::consumer::PullConsumer;
-use async_nats::jetstream::consumer::pull::Config as ConsumerConfig;
-use async_nats::jetstream::stream::{Config, RawMessageErrorKind, RetentionPolicy, Stream};
+use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use async_nats::jetstream::{self, Context};
 use workers_example::{Queue, Rules};
 
+use crate::stream::{consumer, jobs};
 use crate::worker::{ACK_WAIT, POLICY};
-
-/// The jobs and those that were given up. A message goes away when it is acknowledged or terminated.
-///
-/// # Errors
-///
-/// If the server cannot be reached, or has another stream of this name.
-pub async fn jobs(context: &Context) -> Result<Stream, Error> {
-    let stream = context.get_or_create_stream(Config {
-        name: "JOBS".to_owned(),
-        subjects: vec!["jobs".to_owned(), "dead".to_owned()],
-        retention: RetentionPolicy::WorkQueue,
-        ..Config::default()
-    });
-    Ok(stream.await?)
-}
-
-/// The workers' side of the jobs. The policy is the only limit: `max_deliver` would drop a job without a report.
-///
-/// # Errors
-///
-/// As `jobs`.
-pub async fn consumer(jobs: &Stream) -> Result<PullConsumer, Error> {
-    let consumer = jobs.get_or_create_consumer(
-        "workers",
-        ConsumerConfig {
-            durable_name: Some("workers".to_owned()),
-            filter_subject: "jobs".to_owned(),
-            ack_wait: ACK_WAIT,
-            ..ConsumerConfig::default()
-        },
-    );
-    Ok(consumer.await?)
-}
 
 /// The jobs, for the show and the tests.
 #[derive(Debug)]
