@@ -835,6 +835,9 @@ pub mod guide {
 
     #[doc = include_str!("../docs/hedging.md")]
     pub mod hedging {}
+
+    #[doc = include_str!("../docs/durable.md")]
+    pub mod durable {}
 }
 
 /// Compiles every block of the README.

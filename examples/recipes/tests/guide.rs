@@ -1,16 +1,41 @@
-//! The code of each page is that of the modules, and each condition of the table of clients is in one of them.
+//! The code of each page is compiled elsewhere, and each condition in the table of clients is in one of the recipes.
 //!
 //! `GUIDE=overwrite` before the command writes the code into the pages.
 
 use std::path::Path;
 use std::{env, fs};
 
-const CLIENTS: (&str, &[&str]) =
-    ("docs/clients.md", &["postgres", "sqlx", "sqlite", "mysql", "redis", "grpc"]);
-const PAGES: [(&str, &[&str]); 3] = [
-    CLIENTS,
-    ("docs/streams.md", &["lines", "websocket", "grpc_stream", "watch"]),
-    ("docs/hedging.md", &["hedge"]),
+/// Each page, and the files whose code it shows.
+const PAGES: [(&str, &[&str]); 4] = [
+    (
+        "docs/clients.md",
+        &[
+            "examples/recipes/src/postgres.rs",
+            "examples/recipes/src/sqlx.rs",
+            "examples/recipes/src/sqlite.rs",
+            "examples/recipes/src/mysql.rs",
+            "examples/recipes/src/redis.rs",
+            "examples/recipes/src/grpc.rs",
+        ],
+    ),
+    (
+        "docs/durable.md",
+        &[
+            "examples/jetstream/src/stream.rs",
+            "examples/jetstream/src/worker.rs",
+            "examples/postgres_queue/src/worker.rs",
+        ],
+    ),
+    (
+        "docs/streams.md",
+        &[
+            "examples/recipes/src/lines.rs",
+            "examples/recipes/src/websocket.rs",
+            "examples/recipes/src/grpc_stream.rs",
+            "examples/recipes/src/watch.rs",
+        ],
+    ),
+    ("docs/hedging.md", &["examples/recipes/src/hedge.rs"]),
 ];
 
 fn read(path: &str) -> String {
@@ -21,20 +46,19 @@ fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
-fn source(module: &str) -> String {
-    format!("examples/recipes/src/{module}.rs")
-}
-
-/// A page, with the recipe of each module after the comment that names its file.
-fn page_with_recipes(page: &str, modules: &[&str]) -> String {
+/// The page, with the code of each file after the comment that names it.
+fn page_with_code(page: &str, files: &[&str]) -> String {
     let mut page = read(page);
-    for module in modules {
-        let mark = format!("<!-- {} -->\n", source(module));
-        let source = read(&source(module));
-        let (_, recipe) = source.split_once("\n\n").expect("documentation, and then code");
-        let block = format!("\n```rust,ignore\n{recipe}```\n");
+    for file in files {
+        let mark = format!("<!-- {file} -->\n");
+        let source = read(file);
+        let (_, code) = source.split_once("\n\n").expect("documentation, and then code");
+        let block = format!("\n```rust,ignore\n{code}```\n");
         let (before, rest) = page.split_once(&mark).expect("a mark in the page");
-        let after = match rest.strip_prefix("\n```rust,ignore\n").and_then(|rest| rest.split_once("\n```\n")) {
+        let after = match rest
+            .strip_prefix("\n```rust,ignore\n")
+            .and_then(|rest| rest.split_once("\n```\n"))
+        {
             Some((_, after)) => after,
             None => rest,
         };
@@ -44,42 +68,45 @@ fn page_with_recipes(page: &str, modules: &[&str]) -> String {
 }
 
 #[test]
-fn the_code_of_the_pages_is_that_of_the_modules() {
-    for (path, modules) in PAGES {
-        let page = page_with_recipes(path, modules);
-        if env::var_os("GUIDE").is_some_and(|value| value == "overwrite") {
-            fs::write(root().join(path), page).expect("the page is written");
-        } else {
-            assert_eq!(read(path), page, "GUIDE=overwrite accepts it");
+fn the_code_of_each_page_is_that_of_its_files() {
+    for (path, files) in PAGES {
+        let page = page_with_code(path, files);
+        let is_accepted = env::var_os("GUIDE").is_some_and(|value| value == "overwrite");
+        if is_accepted && read(path) != page {
+            fs::write(root().join(path), &page).expect("the page is written");
         }
+        assert_eq!(read(path), page, "GUIDE=overwrite accepts it");
     }
 }
 
 #[test]
 fn all_other_code_of_the_pages_is_compiled_with_the_documentation() {
-    for (path, modules) in PAGES {
-        let page = page_with_recipes(path, modules);
-        assert_eq!(page.matches("\n```rust,").count(), modules.len());
+    for (path, files) in PAGES {
+        assert_eq!(
+            page_with_code(path, files).matches("\n```rust,").count(),
+            files.len(),
+            "{path}"
+        );
     }
 }
 
 #[test]
-fn the_conditions_of_the_table_are_those_of_the_modules() {
-    let (path, modules) = CLIENTS;
-    let page = read(path);
+fn the_conditions_of_the_table_are_those_of_the_recipes() {
+    let (page, recipes) = PAGES[0];
+    let page = read(page);
     let conditions: Vec<_> = page
         .lines()
         .filter(|line| line.starts_with("| [") && line.contains("](#"))
         .map(|line| line.split('`').nth(1).expect("a condition").replace("\\|", "|"))
         .collect();
-    assert_eq!(conditions.len(), modules.len());
-    for (module, condition) in modules.iter().zip(conditions) {
-        let source = read(&source(module));
+    assert_eq!(conditions.len(), recipes.len());
+    for (recipe, condition) in recipes.iter().zip(conditions) {
+        let source = read(recipe);
         let attributes =
             [format!("#[transient(if = {condition})]"), format!("#[transient(if = {condition}, ")];
         assert!(
             attributes.iter().any(|attribute| source.contains(attribute)),
-            "{module}: {condition}"
+            "{recipe}: {condition}"
         );
     }
 }
