@@ -69,6 +69,24 @@ async fn a_job_that_is_slower_than_the_ack_wait_runs_once() -> Result<(), Error>
     workers.stop().await
 }
 
+/// A worker that fetches ahead would hold the second job, while another worker gets it, too.
+#[tokio::test]
+async fn a_job_behind_a_slow_one_runs_once() -> Result<(), Error> {
+    let Some((server, jobs)) = server().await else { return Ok(()) };
+    jobs.add("report takes 900").await?;
+    jobs.add("mail takes 1").await?;
+    let mut workers = Workers::start(1, || worker(&server, 0))?;
+    workers.until(PATIENCE, |event| event.is(&What::Started, "report", 1)).await?;
+    let mut others = Workers::start(1, || worker(&server, 0))?;
+    workers.until(PATIENCE, |event| event.is(&What::Succeeded, "report", 1)).await?;
+    settle(&jobs, &mut workers).await?;
+    others.go_on(Duration::from_millis(100)).await?;
+    assert_eq!(attempts(workers.events(), "mail"), [0; 0]);
+    assert_eq!(attempts(others.events(), "mail"), [1]);
+    workers.stop().await?;
+    others.stop().await
+}
+
 #[tokio::test]
 async fn a_deadline_of_60_days_counts_across_processes() -> Result<(), Error> {
     let Some((server, jobs)) = server().await else { return Ok(()) };
