@@ -316,7 +316,8 @@
 //!
 //! Deadlines hold too: where the clock shows less than the waits asked for, the waits count. With
 //! jitter, give the policy a [seed](RetryPolicy::with_seed). Async code needs no sleeper of its own:
-//! tokio's clock can be paused.
+//! tokio's clock can be paused. For blocking code that one cannot edit, the feature `test-util` has
+//! `testing::without_waits`. See [the page on tests](guide::testing).
 //!
 //! ```
 //! # use std::io::{Error, ErrorKind};
@@ -552,6 +553,7 @@
 //! | `macros` | `#[derive(IsTransient)]`, `#[retry_with(POLICY)]` | `retry-ext-macros` (`syn`, `quote`, `proc-macro2`) |
 //! | `reqwest013` | `http`, and `IsTransient` for `reqwest::Error` | `reqwest` 0.13, `hyper` (except in browsers) |
 //! | `stream` | `async`, and `RetryStreamExt` and `ResubscribeExt` for streams of results | `futures-core` |
+//! | `test-util` | `testing::without_waits`, for tests of code that one cannot edit | |
 //! | `tokio` | the default sleeper of `AsyncRetryExt` and `RetryContext::step_async`, `timeout_each` | `tokio` (its timer) |
 //! | `ureq3` | `http`, and `IsTransient` for `ureq::Error` | `ureq` 3 |
 //!
@@ -717,6 +719,8 @@ mod seed;
 mod sleep;
 #[cfg(feature = "std")]
 mod stats;
+#[cfg(feature = "test-util")]
+pub mod testing;
 mod text;
 #[cfg(feature = "async")]
 mod timeout;
@@ -818,8 +822,8 @@ pub mod prelude {
 }
 
 /// Pages on particular uses.
-// rustdoc does not run the blocks below `cfg(any(docsrs, doctest))`: it leaves `doctest` out of the condition.
-#[cfg_attr(not(doctest), cfg(docsrs))]
+// Not `any(docsrs, doctest)`: rustdoc runs no block below such a condition.
+#[cfg(doc)]
 pub mod guide {
     #[doc = include_str!("../docs/shapes.md")]
     pub mod shapes {}
@@ -838,6 +842,9 @@ pub mod guide {
 
     #[doc = include_str!("../docs/durable.md")]
     pub mod durable {}
+
+    #[doc = include_str!("../docs/testing.md")]
+    pub mod testing {}
 }
 
 /// Compiles every block of the README.

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use log::{Level, LevelFilter, Log, Metadata, Record, kv};
+use retry_ext::testing::without_waits;
 use retry_ext::{
     AsyncRetryExt, Backoff, CheckStatus, HttpError, IsTransient, Jitter, Observation, Observer,
     ResubscribeExt, RetryBudget, RetryConfig, RetryError, RetryEvent, RetryExt, RetryIteratorExt,
@@ -103,6 +104,14 @@ fn a_function_and_an_async_method_are_retried() {
     assert_eq!(call(&mut client).expect("the third attempt succeeds"), 3);
     let sent = block_on(client.send("call ".into()));
     assert_eq!(sent.expect("the third attempt succeeds"), "call 6");
+}
+
+#[test]
+fn waits_are_skipped_in_a_test() {
+    let slow = RetryPolicy::new().with_initial_delay(Duration::from_secs(60));
+    let (value, waits) = without_waits(|| failing(2).retry_with(slow));
+    assert_eq!(value.expect("the third attempt succeeds"), 3);
+    assert_eq!(waits, [Duration::from_secs(60); 2]);
 }
 
 #[test]
