@@ -336,34 +336,24 @@
 //! ## Metrics
 //!
 //! [`.observe(&observer)`](RetryExt::observe) reports every retry, success and failure to an [`Observer`].
-//! [`RetryStats`] counts them. Implement the trait for anything else, here for the `metrics` crate:
+//! [`RetryStats`] counts them. With the feature `metrics`, `MetricsObserver` writes them to the facade of the `metrics`
+//! crate, as [the page on observability](guide::observability) shows. For anything else, implement the trait:
 //!
 //! ```
 //! use std::time::Duration;
-//! use retry_ext::{Observation, Observer, RetryExt, RetryPolicy, StopReason};
+//! use retry_ext::{Observation, Observer, RetryExt, RetryPolicy};
 //!
-//! struct Metrics;
+//! struct SlowDown;
 //!
-//! impl Observer for Metrics {
+//! impl Observer for SlowDown {
 //!     fn on_retry(&self, seen: &Observation, delay: Duration) {
-//!         metrics::counter!("retries", "operation" => seen.name.unwrap_or("other")).increment(1);
-//!         metrics::histogram!("retry_delay_seconds").record(delay.as_secs_f64());
-//!     }
-//!
-//!     fn on_give_up(&self, seen: &Observation, reason: StopReason) {
-//!         let operation = seen.name.unwrap_or("other");
-//!         metrics::counter!("gave_up", "operation" => operation, "reason" => reason.to_string())
-//!             .increment(1);
+//!         println!("{} waits for {delay:?}", seen.name.unwrap_or("an operation"));
 //!     }
 //! }
 //!
-//! const FETCH: RetryPolicy = RetryPolicy::new().with_name("fetch");
-//!
-//! let manifest = (|| std::fs::read("Cargo.toml")).observe(&Metrics).retry_with(FETCH);
+//! let manifest = (|| std::fs::read("Cargo.toml")).observe(&SlowDown).retry_with(RetryPolicy::new());
 //! assert!(manifest.is_ok());
 //! ```
-//!
-//! [`RetryBudget::available`] is made for a gauge.
 //!
 //! ## Shut down during a wait
 //!
@@ -551,6 +541,7 @@
 //! | `config` | `RetryConfig`, from files and the environment | `serde`, `humantime` |
 //! | `http` | `StatusError`, `CheckStatus`, `HttpError`: statuses and hints of responses | `http` |
 //! | `macros` | `#[derive(IsTransient)]`, `#[retry_with(POLICY)]` | `retry-ext-macros` (`syn`, `quote`, `proc-macro2`) |
+//! | `metrics` | `MetricsObserver`, which writes to the facade of the `metrics` crate | `metrics` 0.24 |
 //! | `reqwest013` | `http`, and `IsTransient` for `reqwest::Error` | `reqwest` 0.13, `hyper` (except in browsers) |
 //! | `stream` | `async`, and `RetryStreamExt` and `ResubscribeExt` for streams of results | `futures-core` |
 //! | `test-util` | `testing::without_waits`, for tests of code that one cannot edit | |
@@ -710,6 +701,8 @@ mod http;
 #[cfg(feature = "std")]
 mod http_date;
 mod jitter;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod nanos;
 mod operation;
 mod policy;
@@ -743,6 +736,8 @@ pub use event::{Observation, Observer, RetryEvent};
 #[cfg(feature = "http")]
 pub use http::{CheckStatus, HttpError, StatusError};
 pub use jitter::Jitter;
+#[cfg(feature = "metrics")]
+pub use metrics::MetricsObserver;
 pub use operation::{Attempt, attempts};
 pub use policy::RetryPolicy;
 #[cfg(feature = "macros")]
@@ -842,6 +837,9 @@ pub mod guide {
 
     #[doc = include_str!("../docs/durable.md")]
     pub mod durable {}
+
+    #[doc = include_str!("../docs/observability.md")]
+    pub mod observability {}
 
     #[doc = include_str!("../docs/testing.md")]
     pub mod testing {}

@@ -12,9 +12,9 @@ use std::time::{Duration, SystemTime};
 use common::ScriptError;
 use http::{HeaderMap, Response, StatusCode};
 use retry_ext::{
-    AsyncRetryExt, Backoff, CheckStatus, ConfigError, IsTransient, Jitter, RetryBudget,
-    RetryConfig, RetryError, RetryExt, RetryIteratorExt, RetryPolicy, RetryStats, SleepOutcome,
-    StatusError, StopReason, codes,
+    AsyncRetryExt, Backoff, CheckStatus, ConfigError, IsTransient, Jitter, MetricsObserver,
+    RetryBudget, RetryConfig, RetryError, RetryExt, RetryIteratorExt, RetryPolicy, RetryStats,
+    SleepOutcome, StatusError, StopReason, codes,
 };
 
 /// One for each line, so that the compiler points to it.
@@ -117,6 +117,7 @@ fn p11_a_budget_its_setters_and_the_counters() {
     warns!(BUDGET.available());
     warns!(RetryStats::new());
     warns!(STATS.snapshot());
+    warns!(MetricsObserver::new());
     warns!(STATS.snapshot().gave_up(StopReason::Permanent));
     warns!(STATS.snapshot().reasons());
 }

@@ -21,10 +21,10 @@ use retry_ext::chain::{
     RetryItems,
 };
 use retry_ext::{
-    AsyncRetryExt, Backoff, ConfigError, HttpError, IsTransient, Jitter, Observation, Observer,
-    RetryBudget, RetryConfig, RetryContext, RetryError, RetryEvent, RetryExt, RetryIter,
-    RetryIteratorExt, RetryPolicy, RetrySnapshot, RetryStats, SleepOutcome, StatusError,
-    StopReason,
+    AsyncRetryExt, Backoff, ConfigError, HttpError, IsTransient, Jitter, MetricsObserver,
+    Observation, Observer, RetryBudget, RetryConfig, RetryContext, RetryError, RetryEvent,
+    RetryExt, RetryIter, RetryIteratorExt, RetryPolicy, RetrySnapshot, RetryStats, SleepOutcome,
+    StatusError, StopReason,
 };
 
 /// Whether a type has a trait: a constant of the type itself goes before that of a trait, and is there
@@ -79,6 +79,7 @@ fn values_and_what_is_shared_have_every_auto_trait() {
     assert_eq!(auto_traits!(RetryPolicy), ALL);
     assert_eq!(auto_traits!(RetryBudget), ALL);
     assert_eq!(auto_traits!(RetryStats), ALL);
+    assert_eq!(auto_traits!(MetricsObserver), ALL);
     assert_eq!(auto_traits!(RetrySnapshot), ALL);
     assert_eq!(auto_traits!(RetryConfig), ALL);
     assert_eq!(auto_traits!(StatusError), ALL);
@@ -211,7 +212,12 @@ fn everything_is_debug_and_values_are_copy() {
     assert!(has!(Observation: Clone) && has!(Observation: Debug));
     assert!(has!(ConfigError: Clone) && has!(ConfigError: Debug) && has!(ConfigError: Error));
     assert!(has!(RetryError<Failed>: Clone) && has!(RetryError<Failed>: Error));
-    assert!(has!(RetryBudget: Debug) && has!(RetryStats: Debug) && has!(RetryContext: Debug));
+    assert!(
+        has!(RetryBudget: Debug)
+            && has!(RetryStats: Debug)
+            && has!(MetricsObserver: Debug)
+            && has!(RetryContext: Debug)
+    );
     assert!(has!(RetryEvent<'static, Failed>: Debug) && has!(Items<Source>: Debug));
     // Also where their parts are not.
     assert!(has!(RetryContext<Opaque>: Debug));

@@ -9,11 +9,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use log::{Level, LevelFilter, Log, Metadata, Record, kv};
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Recorder, SharedString, Unit};
 use retry_ext::testing::without_waits;
 use retry_ext::{
-    AsyncRetryExt, Backoff, CheckStatus, HttpError, IsTransient, Jitter, Observation, Observer,
-    ResubscribeExt, RetryBudget, RetryConfig, RetryError, RetryEvent, RetryExt, RetryIteratorExt,
-    RetryPolicy, RetryStats, RetryStreamExt, StopReason, Verdict, attempts, retry_with,
+    AsyncRetryExt, Backoff, CheckStatus, HttpError, IsTransient, Jitter, MetricsObserver,
+    Observation, Observer, ResubscribeExt, RetryBudget, RetryConfig, RetryError, RetryEvent,
+    RetryExt, RetryIteratorExt, RetryPolicy, RetryStats, RetryStreamExt, StopReason, Verdict,
+    attempts, retry_with,
 };
 use serde::Deserialize;
 use serde::de::value::{Error as ValueError, MapDeserializer};
@@ -104,6 +106,52 @@ fn a_function_and_an_async_method_are_retried() {
     assert_eq!(call(&mut client).expect("the third attempt succeeds"), 3);
     let sent = block_on(client.send("call ".into()));
     assert_eq!(sent.expect("the third attempt succeeds"), "call 6");
+}
+
+#[test]
+fn metrics_are_written_to_a_recorder() {
+    /// Notes the names of the metrics.
+    #[derive(Default)]
+    struct Names(RefCell<Vec<String>>);
+
+    impl Names {
+        fn note(&self, key: &Key) {
+            self.0.borrow_mut().push(key.name().to_owned());
+        }
+    }
+
+    impl Recorder for Names {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, key: &Key, _: &metrics::Metadata<'_>) -> Counter {
+            self.note(key);
+            Counter::noop()
+        }
+
+        fn register_gauge(&self, key: &Key, _: &metrics::Metadata<'_>) -> Gauge {
+            self.note(key);
+            Gauge::noop()
+        }
+
+        fn register_histogram(&self, key: &Key, _: &metrics::Metadata<'_>) -> Histogram {
+            self.note(key);
+            Histogram::noop()
+        }
+    }
+
+    static METRICS: MetricsObserver = MetricsObserver::new();
+    let names = Names::default();
+    metrics::with_local_recorder(&names, || {
+        MetricsObserver::register([]);
+        assert!(failing(1).observe(&METRICS).sleep_with(|_| ()).retry_with(POLICY).is_ok());
+        MetricsObserver::record_budget("peer", &RetryBudget::new());
+    });
+    let names = names.0.into_inner();
+    assert_eq!(names.first().map(String::as_str), Some("retry_attempts_total"));
+    assert_eq!(names.last().map(String::as_str), Some("retry_budget_available"));
+    assert!(names.iter().any(|name| name == "retry_waited_seconds"));
 }
 
 #[test]
