@@ -839,6 +839,9 @@ pub mod guide {
     pub mod durable {}
 
     #[doc = include_str!("../docs/observability.md")]
+    // Rustdoc has no file beside the page, so the picture at its end is in the page.
+    #[doc = "<style>img[src='monitor.svg'] { display: none }</style>"]
+    #[doc = include_str!("../docs/monitor.svg")]
     pub mod observability {}
 
     #[doc = include_str!("../docs/testing.md")]

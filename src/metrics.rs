@@ -28,7 +28,7 @@ use crate::event::{Observation, Observer};
 /// | `reason` | `none` unless the operation gave up; then the [`StopReason`]: `permanent`, `attempts_exhausted`, `retry_after_too_long`, `deadline_exceeded`, `budget_exhausted`, `cancelled`, `source_ended` |
 /// | `budget` | the name that was given to `record_budget` |
 ///
-/// All labels are constants of the program, so an operation has at most twelve series and a histogram. No label
+/// All labels are constants of the program, so an operation has eleven series and a histogram. No label
 /// depends on an error: neither its text, which may contain a token, nor its type, which log records name.
 ///
 /// ```

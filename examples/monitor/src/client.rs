@@ -118,7 +118,7 @@ fn call(server: SocketAddr, began: Instant, pause: Duration) -> Vec<Ended> {
                 retries += 1;
                 waited += retry.delay;
             })
-            .retry_with(&POLICY);
+            .retry_with(POLICY);
         let gave_up = result.err().map(|error| error.reason());
         operations.push(Ended { gave_up, retries, waited });
         thread::sleep(PACE);

@@ -1,5 +1,6 @@
 //! The dashboard: a panel for each question, as SVG.
 
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -104,7 +105,11 @@ impl Dashboard {
         let panels = PANELS.iter().map(|panel| {
             let mut lines = Vec::new();
             for query in panel.queries {
-                for series in prometheus.query_range(query.promql, start, RUN)? {
+                for series in prometheus.query_range(
+                    query.promql,
+                    start + WINDOW,
+                    RUN.saturating_sub(WINDOW),
+                )? {
                     let points = series.points.iter().filter(|(_, value)| value.is_finite());
                     let points = points.map(|(at, value)| (at - origin, value * query.factor));
                     let name =
@@ -126,26 +131,26 @@ impl Dashboard {
         lines.flat_map(|line| line.points.iter().copied())
     }
 
-    /// The largest value of a line during the outage.
-    fn most(&self, panel: usize, name: &str) -> f64 {
-        self.values(panel, name)
-            .filter(|(at, _)| is_in_outage(*at))
-            .map(|(_, value)| value)
-            .fold(0.0, f64::max)
-    }
-
-    /// States the finding: when the budget was spent, and what became of the operations.
+    /// States the finding: when the budget is spent, and what then becomes of the operations.
     #[must_use]
     pub fn finding(&self) -> String {
-        let spent = self.values(3, "available").find(|(at, left)| is_in_outage(*at) && *left < 1.0);
-        let refused = self.most(1, "budget exhausted");
-        match spent {
-            Some((at, _)) => format!(
-                "The budget is spent {:.1} s into the outage; then {refused:.0} % of the operations fail at once",
-                at - OUTAGE.start.as_secs_f64(),
-            ),
-            None => "The budget outlasts the outage".to_owned(),
-        }
+        let outage = OUTAGE.start.as_secs_f64()..OUTAGE.end.as_secs_f64();
+        let spent =
+            self.values(3, "available").find(|(at, left)| outage.contains(at) && *left < 1.0);
+        let Some((spent, _)) = spent else {
+            return "The budget outlasts the outage".to_owned();
+        };
+        // Of rates whose whole window is in the outage.
+        let begin = outage.start + WINDOW.as_secs_f64();
+        let sum = |name| {
+            let line = self.values(0, name).filter(|(at, _)| *at >= begin && *at < outage.end);
+            line.map(|(_, rate)| rate).sum::<f64>()
+        };
+        format!(
+            "The budget is spent within {:.1} s of the outage; then {:.0} % of the operations get no retry",
+            spent - outage.start,
+            100.0 * (1.0 - sum("retries") / sum("operations")),
+        )
     }
 
     /// Draws all panels into a file.
@@ -178,12 +183,13 @@ impl Dashboard {
             draw_panel(&area, panel, lines, is_last)?;
         }
         root.present()?;
+        drop((title, panels, root));
+        // Markdown ends a picture within a page at the first empty line.
+        let picture = fs::read_to_string(file)?;
+        let lines = picture.lines().filter(|line| !line.is_empty());
+        fs::write(file, lines.flat_map(|line| [line, "\n"]).collect::<String>())?;
         Ok(())
     }
-}
-
-fn is_in_outage(at: f64) -> bool {
-    at >= OUTAGE.start.as_secs_f64() && at < OUTAGE.end.as_secs_f64()
 }
 
 const GREY: RGBColor = RGBColor(90, 90, 90);
@@ -191,8 +197,10 @@ const GREY: RGBColor = RGBColor(90, 90, 90);
 /// Colours that people tell apart who see fewer of them (after Okabe and Ito). A name has one colour in all panels.
 fn colour(name: &str) -> RGBColor {
     match name {
-        "retries" | "attempts exhausted" => RGBColor(0, 80, 160),
+        "retries" => RGBColor(0, 80, 160),
         "budget exhausted" => RGBColor(213, 94, 0),
+        "attempts exhausted" => RGBColor(160, 110, 0),
+        "permanent" => RGBColor(40, 130, 190),
         "available" => RGBColor(0, 130, 95),
         "99 of 100" => RGBColor(160, 60, 120),
         _ => GREY,
@@ -217,14 +225,14 @@ fn draw_panel(
         .margin_left(8)
         .x_label_area_size(if is_last { 44 } else { 14 })
         .y_label_area_size(58)
-        .build_cartesian_2d(0.0..RUN.as_secs_f64(), 0.0..top)?;
+        .build_cartesian_2d(WINDOW.as_secs_f64()..RUN.as_secs_f64(), 0.0..top)?;
     let outage = [(OUTAGE.start.as_secs_f64(), 0.0), (OUTAGE.end.as_secs_f64(), top)];
     chart.draw_series([Rectangle::new(outage, RGBColor(225, 225, 225).filled())])?;
     let whole = |number: &f64| format!("{number:.0}");
     let in_seconds = |number: &f64| if is_last { format!("{number:.0}") } else { String::new() };
     let mut mesh = chart.configure_mesh();
     mesh.label_style((FONT, 14)).axis_desc_style((FONT, 14)).y_desc(panel.unit);
-    mesh.light_line_style(TRANSPARENT).bold_line_style(BLACK.mix(0.08)).x_labels(9).y_labels(4);
+    mesh.light_line_style(TRANSPARENT).bold_line_style(BLACK.mix(0.08)).x_labels(8).y_labels(4);
     mesh.x_label_formatter(&in_seconds).y_label_formatter(&whole);
     if is_last {
         mesh.x_desc("seconds");
@@ -234,11 +242,23 @@ fn draw_panel(
     for line in lines {
         let colour = colour(&line.name);
         chart.draw_series(LineSeries::new(line.points.iter().copied(), colour.stroke_width(2)))?;
-        if let Some(last) = line.points.last() {
-            names.push((chart.backend_coord(last), line.name.as_str(), colour));
+        if let Some(place) = name_place(line, top) {
+            names.push((chart.backend_coord(&place), line.name.as_str(), colour));
         }
     }
     draw_names(area, names)
+}
+
+/// Returns the point right of which a line is named: its end, or the end of a peak that stands out.
+fn name_place(line: &Line, top: f64) -> Option<(f64, f64)> {
+    let end = line.points.last()?;
+    let peak = line.points.iter().map(|(_, y)| *y).fold(0.0, f64::max);
+    let place = if peak > top / 2.0 && end.1 < top / 5.0 {
+        line.points.iter().rev().find(|(_, y)| *y >= 0.95 * peak)?
+    } else {
+        end
+    };
+    Some(*place)
 }
 
 /// Writes names at the ends of their lines, one below the other where the lines end close to each other.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The time between two reads of the page.
-pub const INTERVAL: Duration = Duration::from_millis(200);
+pub const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Polls until something is there; on a busy machine that may take a while.
 const POLL: RetryPolicy = RetryPolicy::within(Duration::from_secs(60))
