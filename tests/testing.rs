@@ -30,11 +30,11 @@ fn refused() -> Result<(), Error> {
     Err(ErrorKind::ConnectionRefused.into())
 }
 
-/// Returns the result and the skipped waits. They must have taken next to no time.
+/// Returns the result and the skipped waits, which must have taken less time than they asked for.
 fn at_once<R>(test: impl FnOnce() -> R) -> (R, Vec<Duration>) {
     let start = Instant::now();
     let outcome = without_waits(test);
-    assert!(start.elapsed() < secs(1), "the waits were not skipped");
+    assert!(start.elapsed() < outcome.1.iter().sum(), "the waits were not skipped");
     outcome
 }
 

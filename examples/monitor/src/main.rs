@@ -32,19 +32,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         client::OUTAGE.end
     );
     let run = client::run()?;
-    if let Some(prometheus) = &prometheus {
-        prometheus.wait_for(&format!("sum(retry_operations_total) == {}", run.count()))?;
+    let asked = if let Some(prometheus) = &prometheus {
+        Some((prometheus, prometheus.wait_for_operations(run.count())?))
     } else {
         println!("Prometheus is not installed, so the counts are the program's own.");
-    }
+        None
+    };
 
     let answers = |question: &str, query: &str, unit: &str, own: String| {
         println!("\n{question}");
         for line in query.lines() {
             println!("    {line}");
         }
-        if let Some(prometheus) = &prometheus {
-            for series in prometheus.query(query)? {
+        if let Some((prometheus, at)) = asked {
+            for series in prometheus.query(query, at)? {
                 println!("  {}{}", shown(&series), unit);
             }
         }

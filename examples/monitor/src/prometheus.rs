@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use retry_ext::{Backoff, RetryExt, RetryPolicy, StopReason, Verdict};
+use retry_ext::{Backoff, RetryError, RetryExt, RetryPolicy, StopReason, Verdict};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -86,13 +86,13 @@ impl Prometheus {
         Ok(Some(prometheus))
     }
 
-    /// Waits until this query has an answer.
+    /// Waits until this query has an answer. Returns the time of the answer, in seconds since 1970.
     ///
     /// # Errors
     ///
     /// If it has none for a minute.
-    pub fn wait_for(&self, query: &str) -> Result<(), Failure> {
-        let asked = (|| self.query(query))
+    pub fn wait_for(&self, query: &str) -> Result<f64, Failure> {
+        let asked = (|| self.ask("query", &[("query", query)]))
             .classify(|answer| match answer {
                 Ok(series) if !series.is_empty() => Verdict::Success,
                 _ => Verdict::Transient,
@@ -101,17 +101,30 @@ impl Prometheus {
         match asked {
             Ok(series) if series.is_empty() => Err(format!("no answer to {query}").into()),
             Err(error) if error.reason() == StopReason::DeadlineExceeded => Err(error.into_error()),
-            asked => asked.map(drop).map_err(retry_ext::RetryError::into_error),
+            asked => asked.map(|series| series[0].points[0].0).map_err(RetryError::into_error),
         }
     }
 
-    /// Asks for the values now.
+    /// Waits until Prometheus has read the counts of this many operations. Returns the time of that.
+    ///
+    /// A time at which the page was read has answers for ever. Later, a read that fails would leave a gap.
+    ///
+    /// # Errors
+    ///
+    /// If it has not read them within a minute.
+    pub fn wait_for_operations(&self, count: usize) -> Result<f64, Failure> {
+        self.wait_for(&format!(
+            "sum(retry_operations_total) == {count} and sum(retry_waited_seconds_count) == {count}"
+        ))
+    }
+
+    /// Asks for the values at this time, in seconds since 1970.
     ///
     /// # Errors
     ///
     /// If Prometheus does not answer, or rejects the query.
-    pub fn query(&self, query: &str) -> Result<Vec<Series>, Failure> {
-        self.ask("query", &[("query", query)])
+    pub fn query(&self, query: &str, at: f64) -> Result<Vec<Series>, Failure> {
+        self.ask("query", &[("query", query), ("time", &format!("{at:.3}"))])
     }
 
     /// Asks for the values of a time, one for each interval.

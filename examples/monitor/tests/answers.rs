@@ -25,9 +25,8 @@ fn prometheus_answers_what_the_callers_counted() {
         return not_checked("Prometheus");
     };
     let run = client::run().expect("a run");
-    let ask = |query: &str| prometheus.query(query).expect("an answer");
-    let all = format!("sum(retry_operations_total) == {}", run.count());
-    prometheus.wait_for(&all).expect("Prometheus has read the last counts");
+    let at = prometheus.wait_for_operations(run.count()).expect("Prometheus reads the last counts");
+    let ask = |query: &str| prometheus.query(query, at).expect("an answer");
 
     // The raw counters are equal to the counts of the callers.
     let count = |query: &str| value(&ask(query));
