@@ -117,6 +117,45 @@ async fn a_deadline_counts_from_the_call_and_not_from_the_layer() {
     }
 }
 
+#[test]
+fn a_clone_of_the_policy_for_towers_retry_is_a_new_operation() {
+    use tower::retry::Policy;
+
+    // Really sleeps: 12 ms. From the making of the policy, the wait would always end too late.
+    let policy = POLICY.with_max_elapsed(secs(1)).with_initial_delay(ms(990));
+    let layer = |policy| {
+        RetryLayer::new(policy).clone_requests(copy).sleep_with(|_delay| future::ready(()))
+    };
+    let failure = || -> Outcome { Err(ScriptError::Transient(1)) };
+    let policy = layer(policy).into_policy();
+    thread::sleep(ms(12));
+    // A busy machine may take more than 10 ms for one of the decisions, but not for all.
+    assert!((0..100).any(|_request| policy.clone().retry(&mut 5, &mut failure()).is_some()));
+
+    let mut first = layer(POLICY).into_policy();
+    let granted = [(); 3].map(|()| first.retry(&mut 5, &mut failure()).is_some());
+    assert_eq!(granted, [true, true, false]);
+    let mut second = first.clone();
+    assert!(second.retry(&mut 5, &mut failure()).is_some());
+    assert!(first.retry(&mut 5, &mut failure()).is_none());
+}
+
+#[tokio::test]
+async fn the_time_of_an_attempt_counts_for_the_deadline() {
+    // Really sleeps: 12 ms.
+    let stats = Arc::new(RetryStats::new());
+    let layer = RetryLayer::new(POLICY.with_max_elapsed(secs(1)).with_initial_delay(ms(990)))
+        .observe(Arc::clone(&stats))
+        .clone_requests(copy);
+    let service = tower::service_fn(async |_request: u32| {
+        thread::sleep(ms(12));
+        Err::<(), _>(ScriptError::Transient(1))
+    });
+    assert!(layer.layer(service).oneshot(5).await.is_err());
+    let (calls, _, snapshot) = seen(&stats);
+    assert_eq!((calls, snapshot.gave_up(StopReason::DeadlineExceeded)), (1, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_deadline_refuses_a_wait_that_would_end_after_it() {
     let stats = Arc::new(RetryStats::new());
@@ -164,7 +203,10 @@ async fn an_error_of_poll_ready_between_attempts_replaces_the_outcome() {
     let service = Scripted::new(fails(9)).with_readiness(readiness);
     let watch = service.watch();
     let layer = RetryLayer::new(POLICY).observe(Arc::clone(&stats)).clone_requests(copy);
-    assert_eq!(layer.layer(service).oneshot(5).await, Err(ScriptError::Gone));
+    let mut service = layer.layer(service);
+    let mut response = pin!(service.ready().await.unwrap().call(5));
+    assert_eq!(response.as_mut().await, Err(ScriptError::Gone));
+    assert!(format!("{response:?}").contains("state: done"));
     assert_eq!(watch.calls().len(), 1);
     // One call, whose retry could not take place.
     let (calls, retries, snapshot) = seen(&stats);
@@ -364,9 +406,16 @@ fn a_zero_delay_and_a_sleeper_that_is_ready_yield() {
         .clone_requests(copy)
         .sleep_with(|_delay| future::ready(()))
         .layer(Scripted::new(fails(4)));
+    // One that yields by itself is not made to yield twice.
+    let mut fair = RetryLayer::new(POLICY.with_max_attempts(9))
+        .clone_requests(copy)
+        .sleep_with(|_delay| tokio::task::yield_now())
+        .layer(Scripted::new(fails(4)));
     let mut cx = Context::from_waker(Waker::noop());
     assert!(timer.poll_ready(&mut cx).is_ready() && ready.poll_ready(&mut cx).is_ready());
-    assert_eq!((polls(timer.call(5)), polls(ready.call(5))), (1 + 4, 1 + 4));
+    assert!(fair.poll_ready(&mut cx).is_ready());
+    let seen = [polls(timer.call(5)), polls(ready.call(5)), polls(fair.call(5))];
+    assert_eq!(seen, [1 + 4; 3]);
 }
 
 /// Counts the tokens that are alive.

@@ -16,9 +16,10 @@ use tower::BoxError;
 #[error("the request failed")]
 struct Outer(#[source] BoxError);
 
-/// The error by itself, within another one, and within an `io::Error`.
-fn within(error: fn() -> BoxError) -> [BoxError; 3] {
-    [error(), Outer(error()).into(), io::Error::other(Outer(error())).into()]
+/// The error by itself, within another one, within an `io::Error`, and within both.
+fn within(error: fn() -> BoxError) -> [BoxError; 4] {
+    let in_both = io::Error::other(Outer(error()));
+    [error(), Outer(error()).into(), io::Error::other(error()).into(), in_both.into()]
 }
 
 async fn elapsed() -> BoxError {
