@@ -4,24 +4,31 @@ use core::num::NonZeroU64;
 use core::time::Duration;
 #[cfg(feature = "std")]
 use std::sync::OnceLock;
-#[cfg(feature = "std")]
+#[cfg(all(
+    feature = "std",
+    not(all(feature = "web", target_arch = "wasm32", target_os = "unknown"))
+))]
 use std::time::Instant;
+
+#[cfg(all(feature = "web", target_arch = "wasm32", target_os = "unknown"))]
+use web_time::Instant;
 
 #[cfg(feature = "std")]
 use crate::nanos::nanos;
 
-/// Whether the system's clock can be read. `std` has none for a browser, and panics when it is asked.
+/// Whether there is a clock. `std` has none for a browser, and panics when it is asked; the feature `web` has one.
 #[cfg(feature = "std")]
-const CAN_BE_READ: bool = !cfg!(all(target_family = "wasm", target_os = "unknown"));
+const CAN_BE_READ: bool = cfg!(all(feature = "web", target_arch = "wasm32"))
+    || !cfg!(all(target_family = "wasm", target_os = "unknown"));
 
 /// The system's time; or tokio's, which tests can pause, and which outside of its runtimes is the
-/// system's.
+/// system's. In a browser, tokio has no clock either.
 #[cfg(feature = "std")]
 #[inline]
 fn instant() -> Instant {
-    #[cfg(feature = "tokio")]
+    #[cfg(all(feature = "tokio", not(all(target_arch = "wasm32", target_os = "unknown"))))]
     return tokio::time::Instant::now().into_std();
-    #[cfg(not(feature = "tokio"))]
+    #[cfg(any(not(feature = "tokio"), all(target_arch = "wasm32", target_os = "unknown")))]
     return Instant::now();
 }
 

@@ -1,6 +1,7 @@
 //! Errors of HTTP responses and of the requests for them.
 
 use core::time::Duration;
+#[cfg(not(all(feature = "web", target_arch = "wasm32", target_os = "unknown")))]
 use std::time::SystemTime;
 
 use ::http::header::{DATE, RETRY_AFTER};
@@ -8,11 +9,14 @@ use ::http::{HeaderMap, Response, StatusCode};
 use thiserror::Error;
 
 use crate::codes::{is_transient_http_status, parse_hint, parse_http_date, parse_retry_after_ms};
+#[cfg(not(all(feature = "web", target_arch = "wasm32", target_os = "unknown")))]
 use crate::http_date::nanos_since_epoch;
 use crate::sealed::Sealed;
 #[cfg(feature = "async")]
 use crate::timeout::AttemptTimedOut;
 use crate::transient::IsTransient;
+#[cfg(all(feature = "web", target_arch = "wasm32", target_os = "unknown"))]
+use crate::web::nanos_since_epoch as system_clock;
 
 /// A response whose status is a client error (4xx) or a server error (5xx).
 ///
@@ -47,8 +51,8 @@ impl StatusError {
     ///
     /// The hint is read from `retry-after-ms` if that is a number, and otherwise from `Retry-After`. A date in
     /// `Retry-After` is compared with the `Date` of the response, so that a wrong clock on either side does no
-    /// harm. Without a valid `Date`, it is compared with the system's clock. A browser
-    /// (`wasm32-unknown-unknown`) has no such clock: there the date is ignored.
+    /// harm. Without a valid `Date`, it is compared with the system's clock. In a browser
+    /// (`wasm32-unknown-unknown`) that needs the feature `web`; without it, the date is ignored.
     ///
     /// ```
     /// use std::time::Duration;
@@ -140,7 +144,8 @@ fn hint(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
-/// The nanoseconds since 1970. In a browser there is no such clock, and reading it panics.
+/// The nanoseconds since 1970. In a browser, `std` has no such clock, and reading it panics.
+#[cfg(not(all(feature = "web", target_arch = "wasm32", target_os = "unknown")))]
 fn system_clock() -> Option<i128> {
     let missing = cfg!(all(target_arch = "wasm32", target_os = "unknown"));
     (!missing).then(|| nanos_since_epoch(SystemTime::now()))

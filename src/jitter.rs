@@ -31,8 +31,8 @@ use crate::seed::fresh_seed;
 /// Draws differ from run to run, from thread to thread and from process to process, forked ones included, unless two draws
 /// get the same reading of the same clock. A snapshot of a machine that is restored twice, together with its clock, may
 /// repeat draws. A retry or delay iterator that started before a fork
-/// continues with the same sequence in both processes. `wasm32-unknown-unknown` has no such clock: give each client a
-/// [seed](crate::Backoff::with_seed).
+/// continues with the same sequence in both processes. In a browser, draws differ with the
+/// feature `web`. Without it, give each client a [seed](crate::Backoff::with_seed).
 ///
 /// Take [`Full`](Jitter::Full) when in doubt: it spreads a crowd the widest and finishes with the
 /// fewest calls. [`Equal`](Jitter::Equal) never comes back at once.

@@ -547,6 +547,7 @@
 //! | `test-util` | `testing::without_waits`, for tests of code that one cannot edit | |
 //! | `tokio` | the default sleeper of `AsyncRetryExt` and `RetryContext::step_async`, `timeout_each` | `tokio` (its timer) |
 //! | `ureq3` | `http`, and `IsTransient` for `ureq::Error` | `ureq` 3 |
+//! | `web` | in a browser: the clock, the entropy, and with `async` the default sleeper and `timeout_each`; elsewhere nothing | `web-time`, `js-sys`, `gloo-timers`, in a browser only |
 //!
 //! # Mistakes
 //!
@@ -718,6 +719,8 @@ mod text;
 #[cfg(feature = "async")]
 mod timeout;
 mod transient;
+#[cfg(all(feature = "web", target_arch = "wasm32", target_os = "unknown"))]
+mod web;
 
 pub use backoff::{Backoff, RetryIter};
 #[cfg(feature = "std")]
@@ -786,6 +789,13 @@ pub mod chain {
     pub use crate::sleep::{Sleep, Wake};
     #[cfg(feature = "async")]
     pub use crate::timeout::{Timed, TimedAttempt};
+    #[cfg(all(
+        feature = "async",
+        feature = "web",
+        target_arch = "wasm32",
+        target_os = "unknown"
+    ))]
+    pub use crate::web::WebSleep;
 }
 
 /// Items that the expansions of macros name.

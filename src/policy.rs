@@ -210,7 +210,8 @@ impl RetryPolicy {
     /// interrupted; give the operation a timeout of its own. The time of an
     /// [`on_retry`](crate::RetryExt::on_retry) hook, and of a sleeper that sleeps too long, is not
     /// foreseen. The clock is the system's monotonic one; with the feature `tokio`, inside of a tokio
-    /// runtime, it is tokio's, which tests can pause.
+    /// runtime, it is tokio's, which tests can pause. In a browser there is one with the feature `web`;
+    /// without it, only the waits count.
     ///
     /// ```
     /// # use std::io::{Error, ErrorKind};

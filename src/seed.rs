@@ -11,6 +11,10 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 #[cfg(feature = "std")]
 use std::time::SystemTime;
 
+// Two tabs have the same addresses, count the same draws, and may read the same tick of a coarse clock.
+#[cfg(all(feature = "web", target_arch = "wasm32", target_os = "unknown"))]
+use crate::web::random as in_a_browser;
+
 /// Returns a seed that is unlikely to repeat: in this thread, in other threads, and in other
 /// processes, forked ones included.
 ///
@@ -57,17 +61,27 @@ const fn combine(address: u64, drawn: u64, time: u64) -> u64 {
 const WEYL_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Reads the wall clock, which the usual systems do without a system call. If `std` keeps seconds and nanoseconds, the
-/// seconds are in the upper half and the nanoseconds in the lower one.
+/// seconds are in the upper half and the nanoseconds in the lower one. In a browser, the feature `web` draws a random
+/// number in place of the time.
 #[cfg(feature = "std")]
 #[inline]
 fn now() -> u64 {
     // Asking for the time panics there.
     if cfg!(all(target_family = "wasm", target_os = "unknown")) {
-        return 0;
+        return in_a_browser();
     }
     let mut fields = Fields(0);
     SystemTime::now().hash(&mut fields);
     fields.finish()
+}
+
+/// Without the feature `web`, two tabs draw alike.
+#[cfg(all(
+    feature = "std",
+    not(all(feature = "web", target_arch = "wasm32", target_os = "unknown"))
+))]
+const fn in_a_browser() -> u64 {
+    0
 }
 
 /// Puts the fields of a hashed value together. Reading a time in this way takes a third of the instructions of

@@ -18,6 +18,14 @@ use std::time::Instant;
 use crate::sealed::Internal;
 #[cfg(feature = "test-util")]
 use crate::testing::skips;
+// The default timer.
+#[cfg(all(feature = "async", feature = "web", target_arch = "wasm32", target_os = "unknown"))]
+pub(crate) use crate::web::{WebSleep as Timer, sleep as timer};
+#[cfg(all(
+    feature = "tokio",
+    not(all(feature = "web", target_arch = "wasm32", target_os = "unknown"))
+))]
+pub(crate) use tokio::time::{Sleep as Timer, sleep as timer};
 
 /// How a wait ended.
 ///
@@ -199,7 +207,8 @@ macro_rules! can_cancel {
 
 can_cancel!(ControlFlow<()>, SleepOutcome);
 
-/// Blocking sleepers: a closure given to `sleep_with`, or `std::thread::sleep` (`()`) if none is given.
+/// Blocking sleepers: a closure given to `sleep_with`, or `std::thread::sleep` (`()`) if none is given. A browser
+/// cannot block, so there `()` panics if the delay is not zero.
 ///
 /// This trait is sealed.
 ///
@@ -224,6 +233,11 @@ pub trait Sleep {
     fn sleep(&mut self, delay: Duration, _: Internal) -> Self::Answer;
 }
 
+/// Whether threads can sleep: in a browser only with shared memory, and only in workers.
+#[cfg(feature = "std")]
+const CAN_BLOCK: bool =
+    !cfg!(all(target_arch = "wasm32", target_os = "unknown", not(target_feature = "atomics")));
+
 #[cfg(feature = "std")]
 impl Sleep for () {
     type Answer = ();
@@ -234,7 +248,14 @@ impl Sleep for () {
         if skips(delay) {
             return;
         }
-        thread::sleep(delay);
+        assert!(
+            CAN_BLOCK || delay.is_zero(),
+            "a blocking retry cannot sleep in a browser: await an async retry with the feature `web`, or set a \
+             sleeper with `sleep_with`"
+        );
+        if CAN_BLOCK {
+            thread::sleep(delay);
+        }
     }
 }
 
@@ -251,8 +272,8 @@ where
     }
 }
 
-/// Async sleepers: a closure given to `sleep_with` that returns a future, or tokio's timer (`()`) if none is
-/// given and the feature `tokio` is on.
+/// Async sleepers: a closure given to `sleep_with` that returns a future, or the default timer (`()`) if none is
+/// given. That is tokio's with the feature `tokio`, and in a browser `setTimeout` with the feature `web`.
 ///
 /// This trait is sealed.
 ///
@@ -272,6 +293,12 @@ where
     note = "or add `.sleep_with(|delay| ..)`, with a future of your runtime's timer, before `.retry_with(policy)`",
     note = "a blocking sleeper fits blocking closures, and `step` in a loop"
 )]
+#[cfg_attr(
+    all(target_arch = "wasm32", target_os = "unknown"),
+    diagnostic::on_unimplemented(
+        note = "in a browser: enable the feature `web` of `retry-ext` to sleep on `setTimeout`"
+    )
+)]
 pub trait AsyncSleep {
     #[doc(hidden)]
     type Wait: Future<Output: Wake>;
@@ -280,14 +307,17 @@ pub trait AsyncSleep {
     fn sleep(&mut self, delay: Duration, _: Internal) -> Option<Self::Wait>;
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(any(
+    feature = "tokio",
+    all(feature = "async", feature = "web", target_arch = "wasm32", target_os = "unknown")
+))]
 impl AsyncSleep for () {
-    type Wait = tokio::time::Sleep;
+    type Wait = Timer;
 
     #[inline]
-    fn sleep(&mut self, delay: Duration, _: Internal) -> Option<tokio::time::Sleep> {
+    fn sleep(&mut self, delay: Duration, _: Internal) -> Option<Timer> {
         // Tokio rounds up to the next millisecond, from zero too.
-        (!delay.is_zero()).then(|| tokio::time::sleep(delay))
+        (!delay.is_zero()).then(|| timer(delay))
     }
 }
 
@@ -310,7 +340,8 @@ where
 #[cfg(feature = "async")]
 pub(crate) type Kept<S, K> = <<<S as AsyncSleep>::Wait as Future>::Output as Wake>::Kept<K>;
 
-/// The sleeper of an async retry without `sleep_with`. Every policy type has one if the feature `tokio` is on.
+/// The sleeper of an async retry without `sleep_with`. Every policy type has one if the feature `tokio` is on, or
+/// `web` in a browser.
 ///
 /// The trait is bound to the policy's type because a bound on `()` would be reported where the method is
 /// declared, not where it is called.
@@ -323,6 +354,12 @@ pub(crate) type Kept<S, K> = <<<S as AsyncSleep>::Wait as Future>::Output as Wak
     note = "enable the feature `tokio` of `retry-ext` to sleep on tokio's timer",
     note = "or add `.sleep_with(|delay| ..)`, with a future of your runtime's timer, before `.retry_with(policy)`"
 )]
+#[cfg_attr(
+    all(target_arch = "wasm32", target_os = "unknown"),
+    diagnostic::on_unimplemented(
+        note = "in a browser: enable the feature `web` of `retry-ext` to sleep on `setTimeout`"
+    )
+)]
 pub trait DefaultSleeper {
     #[doc(hidden)]
     type Sleeper: AsyncSleep;
@@ -330,7 +367,10 @@ pub trait DefaultSleeper {
     fn sleeper(_: Internal) -> Self::Sleeper;
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(any(
+    feature = "tokio",
+    all(feature = "async", feature = "web", target_arch = "wasm32", target_os = "unknown")
+))]
 impl<P> DefaultSleeper for P {
     type Sleeper = ();
 

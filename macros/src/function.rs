@@ -307,7 +307,7 @@ impl Function {
                 "`plain` returns the last error itself: return `Result<T, E>`, or remove `plain`",
             ));
         }
-        if let (Some(word), false) = (asynchronous, cfg!(feature = "tokio")) {
+        if let (Some(word), false) = (asynchronous, cfg!(any(feature = "tokio", feature = "web"))) {
             return Err(Error::new(
                 *word,
                 "an async function needs a timer: enable the feature `tokio` of `retry-ext`, or retry the calls in \

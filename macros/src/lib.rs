@@ -172,8 +172,8 @@ pub fn is_transient(input: TokenStream) -> TokenStream {
 /// assert_eq!(error.to_string(), "gave up after 1 attempt: permanent error");
 /// ```
 ///
-/// An async function is retried in the same way. Its waits use tokio's timer, so it needs the feature `tokio`. The
-/// policy is any expression of a `RetryPolicy`, a reference or an `Arc`; it may use `self` and the arguments:
+/// An async function is retried in the same way. Its waits use tokio's timer, so it needs the feature `tokio`, or
+/// `web` in a browser. The policy is any expression of a `RetryPolicy`, a reference or an `Arc`; it may use `self` and the arguments:
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
@@ -283,7 +283,7 @@ pub fn is_transient(input: TokenStream) -> TokenStream {
 /// # Refusals
 ///
 /// The macro refuses a `const fn`, a function without a body or a return type, `impl` in the return type, and an async
-/// function without the feature `tokio`. The compiler refuses a return type other than `Result<T, RetryError<E>>`, or,
+/// function without the feature `tokio` or `web`. The compiler refuses a return type other than `Result<T, RetryError<E>>`, or,
 /// with `plain`, `Result<T, E>`:
 ///
 /// ```compile_fail

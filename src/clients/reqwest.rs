@@ -13,6 +13,9 @@ use crate::transient::IsTransient;
 /// Permanent are: requests that cannot be built, redirects that do not end, failed upgrades, unknown hosts,
 /// answers that are not HTTP, and errors of HTTP/2 or HTTP/3 streams on a connection that goes on.
 ///
+/// In a browser, every failed `fetch` is transient, and so is a body that ended early. The browser does not report
+/// causes, so this holds for unknown hosts too, and for calls that the browser refuses, for example by CORS.
+///
 /// `Response::error_for_status` drops the hint of the server; use [`check_status`](CheckStatus::check_status).
 impl IsTransient for Error {
     fn is_transient(&self) -> bool {
@@ -29,12 +32,14 @@ fn is_transient_cause(cause: &(dyn std::error::Error + 'static)) -> bool {
     if let Some(error) = cause.downcast_ref::<std::io::Error>() {
         return error.is_transient();
     }
-    // The condition is that of reqwest: elsewhere it calls the browser's `fetch`, whose errors have no causes.
+    // The condition is that of reqwest: elsewhere it calls the browser's `fetch`.
     #[cfg(not(all(target_arch = "wasm32", any(target_os = "unknown", target_os = "none"))))]
     if let Some(error) = cause.downcast_ref::<hyper::Error>() {
         return error.is_incomplete_message() || error.is_canceled() || error.is_closed();
     }
-    false
+    // A promise that the browser rejected: of `fetch`, or of a body. reqwest keeps its text only.
+    cfg!(all(target_arch = "wasm32", any(target_os = "unknown", target_os = "none")))
+        && cause.to_string().starts_with("JsValue(")
 }
 
 impl Sealed for Response {}

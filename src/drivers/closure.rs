@@ -270,7 +270,8 @@ pub trait RetryExt<T, E>: Operation<Outcome = Result<T, E>> {
     ///
     /// # Panics
     ///
-    /// Passes on panics of the closure, the predicate, the hook, the sleeper, the observer and the logger.
+    /// Passes on panics of the closure, the predicate, the hook, the sleeper, the observer and the logger. In a browser,
+    /// which cannot block, it panics if it would sleep: await an async retry there.
     ///
     /// ```
     /// use retry_ext::{RetryExt, RetryPolicy};

@@ -577,6 +577,10 @@ where
     /// }
     /// assert!(first_line(&policy, "Cargo.toml").is_ok());
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// In a browser, which cannot block, if it would sleep and [`sleep_with`](Self::sleep_with) was not called.
     pub fn step<T, E>(&mut self, outcome: Result<T, E>) -> Result<Option<T>, RetryError<E>>
     where
         C: Classify<T, E>,
@@ -595,7 +599,7 @@ where
 
     /// Records the outcome of an attempt. After a success, returns its value. After a failure, sleeps until the next
     /// attempt may start and returns `None`, or returns the last error. Needs the feature `async`; it sleeps on tokio's
-    /// timer with the feature `tokio`, or on any other after [`sleep_with`](Self::sleep_with).
+    /// timer with the feature `tokio`, on the browser's with `web`, or on any other after [`sleep_with`](Self::sleep_with).
     ///
     /// Use it if the futures need `&mut` access: a closure cannot lend captured state to the futures it returns.
     ///
@@ -707,6 +711,10 @@ where
     /// let error = retry.wait_after(Error::from(ErrorKind::TimedOut)).unwrap_err();
     /// assert_eq!((error.attempts(), error.reason()), (2, StopReason::AttemptsExhausted));
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`step`](Self::step).
     pub fn wait_after<E>(&mut self, error: E) -> Result<(), RetryError<E>>
     where
         C: ClassifyError<E>,

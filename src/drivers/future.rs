@@ -24,11 +24,16 @@ use crate::policy::RetryPolicy;
 use crate::report::Call;
 use crate::sealed::Internal;
 use crate::sleep::{AsyncSleep, DefaultSleeper, Kept, Wake};
+#[cfg(any(
+    feature = "tokio",
+    all(feature = "web", target_arch = "wasm32", target_os = "unknown")
+))]
+use crate::sleep::{Timer, timer};
 use crate::timeout::{AttemptTimedOut, Timed, TimedAttempt};
 use crate::transient::{IsTransient, Verdict};
 
 /// Adds `.retry_with(policy).await` to `async fn` items and to closures that return a future. Needs
-/// the feature `async`, and `tokio` for the default sleeper.
+/// the feature `async`, and `tokio` for the default sleeper, or `web` in a browser.
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
@@ -302,7 +307,7 @@ where
 
     /// Ends an attempt after `limit`, on tokio's timer, or at the policy's
     /// [deadline](RetryPolicy::with_max_elapsed) if that is sooner. The attempt's future is dropped, and its error is
-    /// made from [`AttemptTimedOut`]. Needs the feature `tokio`.
+    /// made from [`AttemptTimedOut`]. Needs the feature `tokio`, or `web` in a browser.
     ///
     /// With a deadline, all of the retry ends at the deadline, even if an attempt hangs. A second `timeout_each`
     /// adds a limit: the shorter one ends the attempt.
@@ -328,12 +333,15 @@ where
     /// assert_eq!(start.elapsed().as_secs(), 4 + 1 + 2); // an attempt, a wait, and the rest of the second attempt
     /// # }
     /// ```
-    #[cfg(feature = "tokio")]
+    #[cfg(any(
+        feature = "tokio",
+        all(feature = "web", target_arch = "wasm32", target_os = "unknown")
+    ))]
     #[inline]
     fn timeout_each(
         self,
         limit: Duration,
-    ) -> AsyncRetry<Timed<Self, TokioTimer, E>, TimedAttempt<Fut, tokio::time::Sleep, E>, T, E>
+    ) -> AsyncRetry<Timed<Self, DefaultTimer, E>, TimedAttempt<Fut, Timer, E>, T, E>
     where
         Self: Sized,
         E: From<AttemptTimedOut>,
@@ -378,8 +386,8 @@ where
 
     /// Returns a future that calls the closure and awaits its future. While it fails with a transient error and the
     /// policy allows a retry, it waits and calls the closure again. It sleeps on tokio's timer, which needs the
-    /// feature `tokio` and rounds up to the next millisecond. A zero delay yields to the scheduler once instead of
-    /// setting a timer.
+    /// feature `tokio`, or on the browser's, which needs `web`. Both round up to the next millisecond. A zero delay yields
+    /// to the scheduler once instead of setting a timer.
     ///
     /// # Errors
     ///
@@ -431,8 +439,8 @@ where
 {
 }
 
-#[cfg(feature = "tokio")]
-type TokioTimer = fn(Duration) -> tokio::time::Sleep;
+#[cfg(any(feature = "tokio", all(feature = "web", target_arch = "wasm32", target_os = "unknown")))]
+type DefaultTimer = fn(Duration) -> Timer;
 
 /// An async operation with the settings of its retry; made by the methods of [`AsyncRetryExt`].
 ///
@@ -631,7 +639,10 @@ where
     /// assert_eq!(chain.retry_with(RetryPolicy::new()).await.unwrap(), 7);
     /// # }
     /// ```
-    #[cfg(feature = "tokio")]
+    #[cfg(any(
+        feature = "tokio",
+        all(feature = "web", target_arch = "wasm32", target_os = "unknown")
+    ))]
     #[inline]
     #[expect(
         clippy::type_complexity,
@@ -641,8 +652,8 @@ where
         self,
         limit: Duration,
     ) -> AsyncRetry<
-        Timed<F, TokioTimer, E>,
-        TimedAttempt<Fut, tokio::time::Sleep, E>,
+        Timed<F, DefaultTimer, E>,
+        TimedAttempt<Fut, Timer, E>,
         T,
         E,
         Hooks<C, N, S, O, D, B>,
@@ -650,7 +661,7 @@ where
     where
         E: From<AttemptTimedOut>,
     {
-        self.timeout_each_with(limit, tokio::time::sleep as TokioTimer)
+        self.timeout_each_with(limit, timer as DefaultTimer)
     }
 
     /// Ends an attempt after `limit`, on any timer; see [`AsyncRetryExt::timeout_each_with`].

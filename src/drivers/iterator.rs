@@ -223,6 +223,10 @@ pub trait RetryIteratorExt<T, E>: Iterator<Item = Result<T, E>> {
     /// assert_eq!(items.next().unwrap().unwrap_err().reason(), StopReason::SourceEnded);
     /// assert!(items.next().is_none());
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// In a browser, which cannot block, `next` panics if it would sleep: retry a stream there.
     #[cfg(feature = "std")]
     #[inline]
     #[track_caller]

@@ -219,7 +219,8 @@ pub trait RetryStreamExt<T, E>: Stream<Item = Result<T, E>> {
         AsyncRetry::new(Items(self)).budget(budget)
     }
 
-    /// Returns a stream that retries each item. It sleeps on tokio's timer, which needs the feature `tokio`.
+    /// Returns a stream that retries each item. It sleeps on tokio's timer, which needs the feature `tokio`,
+    /// or on the browser's, which needs `web`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -752,7 +753,7 @@ where
     }
 
     /// Returns a stream that subscribes, and again after each failure while the policy allows it. It sleeps on tokio's
-    /// timer, which needs the feature `tokio`.
+    /// timer, which needs the feature `tokio`, or on the browser's, which needs `web`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]

@@ -1,0 +1,215 @@
+//! The page: four cards, each of which fetches from a server that fails in its own way.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::{AbortHandle, Aborted, abortable};
+use gloo_timers::callback::Interval;
+use js_sys::Date;
+use retry_ext::{
+    AsyncRetryExt, CheckStatus, HttpError, Jitter, RetryError, RetryEvent, RetryPolicy,
+};
+use wasm_bindgen::prelude::{Closure, JsCast, JsValue, wasm_bindgen};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{Element, HtmlButtonElement, HtmlElement};
+
+static POLICY: RetryPolicy = RetryPolicy::within(Duration::from_secs(60))
+    .with_initial_delay(Duration::from_millis(1_500))
+    .with_jitter(Jitter::Equal);
+
+type FetchError = HttpError<reqwest::Error>;
+
+/// Fetches a text. The sleeper is the browser's timer, by the feature `web`.
+async fn fetch(
+    url: &str,
+    on_retry: impl FnMut(&RetryEvent<'_, FetchError>),
+) -> Result<String, RetryError<FetchError>> {
+    let client = reqwest::Client::new();
+    (async || Ok(client.get(url).send().await?.check_status()?.text().await?))
+        .timeout_each(Duration::from_millis(500))
+        .on_retry(on_retry)
+        .retry_with(&POLICY)
+        .await
+}
+
+/// The elements of a card, and the fetch that runs in it.
+struct Card {
+    root: HtmlElement,
+    log: Element,
+    outcome: Element,
+    go: HtmlButtonElement,
+    stop: HtmlButtonElement,
+    attempts: Cell<u32>,
+    countdown: RefCell<Option<Countdown>>,
+    running: RefCell<Option<AbortHandle>>,
+}
+
+/// A wait that is shown. It ends when it is dropped.
+struct Countdown {
+    row: Element,
+    left: Element,
+    delay: Duration,
+    _interval: Interval,
+}
+
+impl Drop for Countdown {
+    fn drop(&mut self) {
+        self.row.set_class_name("wait over");
+        self.left.set_text_content(Some(&format!("waited {}", seconds(self.delay))));
+    }
+}
+
+#[wasm_bindgen(start)]
+fn start() -> Result<(), JsValue> {
+    #[cfg(feature = "checks")]
+    crate::checks::show_panics();
+    let document = document();
+    let sections = document.query_selector_all(".card")?;
+    let cards: Vec<Rc<Card>> = (0..sections.length())
+        .filter_map(|index| sections.item(index))
+        .map(|section| Card::new(section.unchecked_into()).map(Rc::new))
+        .collect::<Result<_, _>>()?;
+    for card in &cards {
+        let (this, other) = (Rc::clone(card), Rc::clone(card));
+        on_click(&card.go, move || run(&this))?;
+        on_click(&card.stop, move || other.cancel())?;
+    }
+    let all = document.get_element_by_id("all").ok_or("the page has no button for all")?;
+    on_click(&all.unchecked_into(), move || cards.iter().for_each(run))
+}
+
+fn document() -> web_sys::Document {
+    let window = web_sys::window().expect("a page has a window");
+    window.document().expect("a window has a document")
+}
+
+fn on_click(button: &HtmlButtonElement, clicked: impl FnMut() + 'static) -> Result<(), JsValue> {
+    let clicked = Closure::<dyn FnMut()>::new(clicked);
+    button.add_event_listener_with_callback("click", clicked.as_ref().unchecked_ref())?;
+    clicked.forget(); // it lives as long as the page
+    button.set_disabled(false);
+    Ok(())
+}
+
+/// Starts a fetch in the card, unless one is running.
+fn run(card: &Rc<Card>) {
+    if card.running.borrow().is_some() {
+        return;
+    }
+    let card = Rc::clone(card);
+    let url = card.url();
+    let this = Rc::clone(&card);
+    // Dropping the future drops its timer and aborts its request.
+    let (fetched, handle) = abortable(async move { fetch(&url, |retry| this.show(retry)).await });
+    card.begin(handle);
+    spawn_local(async move {
+        let outcome = fetched.await;
+        let attempts = card.attempts.get() + 1;
+        match outcome {
+            Ok(Ok(text)) => card.end("done", &format!("“{text}” (attempt {attempts})")),
+            Ok(Err(error)) => {
+                card.end("failed", &format!("{error}: {}", cause(error.error())));
+            }
+            Err(Aborted) => card.end("cancelled", "cancelled"),
+        }
+    });
+}
+
+impl Card {
+    fn new(root: HtmlElement) -> Result<Self, JsValue> {
+        let part = |selector: &str| root.query_selector(selector)?.ok_or(JsValue::from(selector));
+        Ok(Self {
+            log: part(".log")?,
+            outcome: part(".outcome")?,
+            go: part(".go")?.unchecked_into(),
+            stop: part(".stop")?.unchecked_into(),
+            attempts: Cell::default(),
+            countdown: RefCell::default(),
+            running: RefCell::default(),
+            root,
+        })
+    }
+
+    /// A URL that fails twice, or as often as `?times=` of the page's own address says.
+    fn url(&self) -> String {
+        let location = web_sys::window().expect("a page has a window").location();
+        let origin = location.origin().expect("a page has an origin");
+        let search = location.search().unwrap_or_default();
+        let times = search.strip_prefix("?times=").unwrap_or("2");
+        let kind = self.root.dataset().get("kind").unwrap_or_default();
+        // An id of its own, so that each click starts anew.
+        format!("{origin}/{kind}?times={times}&hint=1&id={kind}{}", Date::now())
+    }
+
+    fn begin(&self, handle: AbortHandle) {
+        self.running.replace(Some(handle));
+        self.attempts.set(0);
+        self.log.set_text_content(None);
+        self.set("running", "");
+    }
+
+    fn end(&self, state: &str, text: &str) {
+        drop(self.countdown.take());
+        drop(self.running.take());
+        self.set(state, text);
+    }
+
+    fn set(&self, state: &str, text: &str) {
+        let running = state == "running";
+        self.go.set_disabled(running);
+        self.stop.set_disabled(!running);
+        self.outcome.set_text_content(Some(text));
+        // Last, as tests wait for it.
+        self.root.dataset().set("state", state).expect("a card has attributes");
+    }
+
+    fn cancel(&self) {
+        if let Some(running) = &*self.running.borrow() {
+            running.abort();
+        }
+    }
+
+    /// Adds a line for a retry, and counts down to it.
+    fn show(&self, retry: &RetryEvent<'_, FetchError>) {
+        self.attempts.set(retry.attempt);
+        drop(self.countdown.take());
+        let text = format!("attempt {}: {}", retry.attempt, cause(retry.error));
+        let line = add(&self.log, "li", "", &text);
+        let row = add(&line, "div", "wait", "");
+        let track = add(&row, "span", "track", "");
+        let bar: HtmlElement = add(&track, "i", "", "").unchecked_into();
+        let duration = format!("{}ms", retry.delay.as_millis());
+        bar.style().set_property("animation-duration", &duration).expect("an element has a style");
+        let left = add(&row, "span", "left", &format!("retry in {}", seconds(retry.delay)));
+
+        let (number, until) = (left.clone(), Date::now() + retry.delay.as_secs_f64() * 1e3);
+        let interval = Interval::new(100, move || {
+            let left = Duration::from_secs_f64(((until - Date::now()) / 1e3).max(0.0));
+            number.set_text_content(Some(&format!("retry in {}", seconds(left))));
+        });
+        let countdown = Countdown { row, left, delay: retry.delay, _interval: interval };
+        self.countdown.replace(Some(countdown));
+    }
+}
+
+fn add(parent: &Element, tag: &str, class: &str, text: &str) -> Element {
+    let element = document().create_element(tag).expect("the tag is valid");
+    element.set_class_name(class);
+    element.set_text_content(Some(text));
+    parent.append_child(&element).expect("the parent takes children");
+    element
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+/// The error in a line. A browser names no cause of a failed `fetch`, for reasons of security.
+fn cause(error: &FetchError) -> String {
+    match error {
+        HttpError::Request(error) if error.is_decode() => "the body ended too early".to_owned(),
+        HttpError::Request(_) => "the request failed".to_owned(),
+        other => other.to_string(),
+    }
+}
