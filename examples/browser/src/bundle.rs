@@ -40,7 +40,8 @@ pub fn page(arguments: &[&str]) -> Result<Page, Box<dyn Error>> {
     }
     let profile = if arguments.contains(&"--release") { "release" } else { "debug" };
     let built = target.join("wasm32-unknown-unknown").join(profile).join("browser_example.wasm");
-    let mut output = Bindgen::new().input_path(built).web(true)?.typescript(false).generate_output()?;
+    let mut output =
+        Bindgen::new().input_path(built).web(true)?.typescript(false).generate_output()?;
     let script = output.js().to_owned();
     let glue = target.join("glue");
     output.emit(&glue)?;

@@ -22,8 +22,9 @@ type FetchError = HttpError<reqwest::Error>;
 const MS: Duration = Duration::from_millis(1);
 const NO_DELAY: RetryPolicy = RetryPolicy::new().with_initial_delay(Duration::ZERO);
 
-/// Shows a panic in an attribute of the page, where the test reads it.
-pub(crate) fn show_panics() {
+/// Shows panics in an attribute of the page, where the test reads them.
+#[wasm_bindgen]
+pub fn show_panics() {
     panic::set_hook(Box::new(|info| {
         let document = window().and_then(|window| window.document());
         if let Some(body) = document.and_then(|document| document.body()) {

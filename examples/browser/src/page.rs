@@ -49,21 +49,22 @@ struct Card {
 struct Countdown {
     row: Element,
     left: Element,
-    delay: Duration,
+    start: f64,
+    delay: f64,
     _interval: Interval,
 }
 
 impl Drop for Countdown {
     fn drop(&mut self) {
         self.row.set_class_name("wait over");
-        self.left.set_text_content(Some(&format!("waited {}", seconds(self.delay))));
+        // A cancelled wait was shorter; after a whole one, the attempt took its time.
+        let waited = self.delay.min(Date::now() - self.start);
+        self.left.set_text_content(Some(&format!("waited {}", seconds(waited))));
     }
 }
 
 #[wasm_bindgen(start)]
 fn start() -> Result<(), JsValue> {
-    #[cfg(feature = "checks")]
-    crate::checks::show_panics();
     let document = document();
     let sections = document.query_selector_all(".card")?;
     let cards: Vec<Rc<Card>> = (0..sections.length())
@@ -74,9 +75,13 @@ fn start() -> Result<(), JsValue> {
         let (this, other) = (Rc::clone(card), Rc::clone(card));
         on_click(&card.go, move || run(&this))?;
         on_click(&card.stop, move || other.cancel())?;
+        card.go.set_disabled(false);
     }
     let all = document.get_element_by_id("all").ok_or("the page has no button for all")?;
-    on_click(&all.unchecked_into(), move || cards.iter().for_each(run))
+    let all: HtmlButtonElement = all.unchecked_into();
+    on_click(&all, move || cards.iter().for_each(run))?;
+    all.set_disabled(false);
+    Ok(())
 }
 
 fn document() -> web_sys::Document {
@@ -88,7 +93,6 @@ fn on_click(button: &HtmlButtonElement, clicked: impl FnMut() + 'static) -> Resu
     let clicked = Closure::<dyn FnMut()>::new(clicked);
     button.add_event_listener_with_callback("click", clicked.as_ref().unchecked_ref())?;
     clicked.forget(); // it lives as long as the page
-    button.set_disabled(false);
     Ok(())
 }
 
@@ -181,14 +185,16 @@ impl Card {
         let bar: HtmlElement = add(&track, "i", "", "").unchecked_into();
         let duration = format!("{}ms", retry.delay.as_millis());
         bar.style().set_property("animation-duration", &duration).expect("an element has a style");
-        let left = add(&row, "span", "left", &format!("retry in {}", seconds(retry.delay)));
-
-        let (number, until) = (left.clone(), Date::now() + retry.delay.as_secs_f64() * 1e3);
+        let (start, delay) = (Date::now(), retry.delay.as_secs_f64() * 1e3);
+        let left = add(&row, "span", "left", &format!("retry in {}", seconds(delay)));
+        let number = left.clone();
         let interval = Interval::new(100, move || {
-            let left = Duration::from_secs_f64(((until - Date::now()) / 1e3).max(0.0));
-            number.set_text_content(Some(&format!("retry in {}", seconds(left))));
+            let left = start + delay - Date::now();
+            let text =
+                if left > 0.0 { format!("retry in {}", seconds(left)) } else { "trying".into() };
+            number.set_text_content(Some(&text));
         });
-        let countdown = Countdown { row, left, delay: retry.delay, _interval: interval };
+        let countdown = Countdown { row, left, start, delay, _interval: interval };
         self.countdown.replace(Some(countdown));
     }
 }
@@ -201,8 +207,8 @@ fn add(parent: &Element, tag: &str, class: &str, text: &str) -> Element {
     element
 }
 
-fn seconds(time: Duration) -> String {
-    format!("{:.1} s", time.as_secs_f64())
+fn seconds(millis: f64) -> String {
+    format!("{:.1} s", millis / 1e3)
 }
 
 /// The error in a line. A browser names no cause of a failed `fetch`, for reasons of security.

@@ -30,7 +30,7 @@ struct Browser {
     driver: Child,
     session: String,
     // The process would fail to write to a pipe that is closed.
-    _output: BufReader<ChildStdout>,
+    output: BufReader<ChildStdout>,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -46,22 +46,26 @@ impl Browser {
             .stderr(Stdio::null())
             .spawn()
             .expect("chromedriver is installed");
-        let mut output = BufReader::new(driver.stdout.take().expect("it is piped"));
+        let output = BufReader::new(driver.stdout.take().expect("it is piped"));
+        // Now, so that a panic ends the process.
+        let mut browser = Self { driver, session: String::new(), output, _alone: alone };
         // "ChromeDriver was started successfully on port 12345."
-        let port = output
-            .by_ref()
-            .lines()
+        let lines = browser.output.by_ref().lines();
+        let port = lines
             .map_while(Result::ok)
-            .find_map(|line| Some(line.split_once("on port ")?.1.trim_end_matches('.').to_owned()))
+            .find_map(|line| {
+                line.split_once("successfully on port ").map(|(_, port)| port.to_owned())
+            })
             .expect("chromedriver prints its port");
-        let url = format!("http://127.0.0.1:{port}/session");
+        let url = format!("http://127.0.0.1:{}/session", port.trim_end_matches('.'));
         let arguments =
             ["--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1100,1000"];
         let capabilities =
             json!({ "alwaysMatch": { "goog:chromeOptions": { "args": arguments } } });
         let answer = send(ureq::post(&url), &json!({ "capabilities": capabilities }));
         let id = answer["sessionId"].as_str().expect("a session has an id");
-        Self { driver, session: format!("{url}/{id}"), _output: output, _alone: alone }
+        browser.session = format!("{url}/{id}");
+        browser
     }
 
     fn post(&self, path: &str, body: &Value) -> Value {
@@ -72,6 +76,7 @@ impl Browser {
     fn open(&self, url: &str) {
         self.post("/url", &json!({ "url": url }));
         self.wait_for("document.body.dataset.ready", &json!("yes"));
+        self.run("page.show_panics()");
     }
 
     /// Opens the page in another tab.
@@ -121,7 +126,9 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        drop(ureq::delete(&self.session).call());
+        if !self.session.is_empty() {
+            drop(ureq::delete(&self.session).call());
+        }
         drop(self.driver.kill());
         drop(self.driver.wait());
     }
