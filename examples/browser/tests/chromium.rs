@@ -25,7 +25,7 @@ fn serve(arguments: &[&str]) -> Server {
 
 static WITH_WEB: LazyLock<Server> = LazyLock::new(|| serve(&["--features", "checks"]));
 
-/// A session of WebDriver, and the process that serves it.
+/// A session of `WebDriver`, and the process that serves it.
 struct Browser {
     driver: Child,
     session: String,
@@ -245,12 +245,12 @@ fn three_tabs_draw_different_delays() {
     let mut draws = HashSet::new();
     for tab in 0..3 {
         if tab == 0 {
-            browser.open(&WITH_WEB.url)
+            browser.open(&WITH_WEB.url);
         } else {
-            browser.open_tab(&WITH_WEB.url)
+            browser.open_tab(&WITH_WEB.url);
         }
-        let drawn = browser.check("jitter()");
-        let clients = drawn.as_array().expect("an array");
+        let delays = browser.check("jitter()");
+        let clients = delays.as_array().expect("an array");
         draws
             .extend(clients.iter().flat_map(|delays| delays.as_array().expect("an array").clone()));
     }
