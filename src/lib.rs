@@ -668,6 +668,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings))))]
 
+#[cfg(feature = "tracing")]
+extern crate alloc;
+
 mod backoff;
 #[cfg_attr(not(feature = "std"), path = "no_budget.rs")]
 mod budget;
@@ -705,12 +708,15 @@ mod jitter;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod nanos;
+mod nested;
 mod operation;
 mod policy;
 mod report;
 mod sealed;
 mod seed;
 mod sleep;
+#[cfg_attr(not(feature = "tracing"), path = "no_span.rs")]
+mod span;
 #[cfg(feature = "std")]
 mod stats;
 #[cfg(feature = "test-util")]

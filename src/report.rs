@@ -1,23 +1,24 @@
-//! Reports: log records, and calls of the observer.
+//! Reports: log records or tracing events, and calls of the observer.
 
-#[cfg(feature = "std")]
-use core::cell::Cell;
 use core::fmt::{self, Write};
 use core::panic::Location;
+use core::time::Duration;
 
-use log::kv::Value;
+use log::kv::{Error, Key, Source, Value, VisitSource};
 use log::{Level, Record};
 
 use crate::error::StopReason;
 use crate::event::{Observation, Observer};
 use crate::hooks::{Hooks, Observe};
 use crate::nanos::TotalWait;
+use crate::nested::unnested;
 use crate::policy::RetryPolicy;
 use crate::sealed::Internal;
-use crate::text::{AttemptOf, Effort, Shown};
+use crate::span::{Span, SpanHandle};
+use crate::text::{AttemptOf, Effort, Shown, TARGET};
 
-/// The receivers of reports on one operation: the observer, and the log if the policy has logging on. The observer
-/// is called first, because it counts: a logger that panics must not make the counts wrong.
+/// The receivers of reports on one operation: the observer, and the log or the tracing subscriber if the policy has
+/// logging on. The observer is called first, because it counts: a logger that panics must not make the counts wrong.
 pub(crate) struct Report<'a, O> {
     pub(crate) call: Call<'a>,
     pub(crate) observer: &'a O,
@@ -50,7 +51,7 @@ impl<O: Observe> Report<'_, O> {
             });
         }
         if is_enabled(Level::Warn) {
-            call.log_retry(error_type, attempt, nanos);
+            call.record_retry(error_type, attempt, nanos);
         }
     }
 
@@ -71,8 +72,9 @@ impl<O: Observe> Report<'_, O> {
             });
         }
         if reason != StopReason::Permanent && is_enabled(Level::Warn) {
-            call.log_give_up(error_type, attempt, waited, reason);
+            call.record_give_up(error_type, attempt, waited, reason);
         }
+        call.span.record(attempt, waited, Some(reason));
     }
 
     /// Reports that an operation which made `attempts` attempts elsewhere gets no further one. Its last error is not known.
@@ -85,7 +87,7 @@ impl<O: Observe> Report<'_, O> {
             });
         }
         if is_enabled(Level::Warn) {
-            call.log_refusal(attempts, reason);
+            call.record_refusal(attempts, reason);
         }
     }
 
@@ -95,6 +97,7 @@ impl<O: Observe> Report<'_, O> {
             return self.recovered(attempt, waited);
         }
         self.observe_success(attempt, waited);
+        self.call.span.record(attempt, waited, None);
     }
 
     /// Reports a success that is known to be that of a retry.
@@ -102,8 +105,9 @@ impl<O: Observe> Report<'_, O> {
     pub(crate) fn recovered(self, attempt: u32, waited: TotalWait) {
         self.observe_success(attempt, waited);
         if is_enabled(Level::Debug) {
-            self.call.log_recovery(attempt, waited);
+            self.call.record_recovery(attempt, waited);
         }
+        self.call.span.record(attempt, waited, None);
     }
 
     #[inline]
@@ -115,142 +119,220 @@ impl<O: Observe> Report<'_, O> {
     }
 }
 
-#[cfg(feature = "std")]
-thread_local! {
-    static IS_REPORTING: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs a report, unless this thread is within another one. A logger or an observer that retries would
-/// otherwise report without end, or wait for a lock that it holds itself.
-#[cfg(feature = "std")]
-#[inline]
-fn unnested(report: impl FnOnce()) {
-    /// Ends the report, also when it panics.
-    struct End;
-
-    impl Drop for End {
-        fn drop(&mut self) {
-            IS_REPORTING.set(false);
-        }
-    }
-
-    if IS_REPORTING.replace(true) {
-        return;
-    }
-    let _end = End;
-    report();
-}
-
-/// Runs a report. Without `std` there is no way to tell whether it is within another one.
-#[cfg(not(feature = "std"))]
-#[inline]
-fn unnested(report: impl FnOnce()) {
-    report();
-}
-
-/// The policy of a retry and the place that called it. Its log records hold numbers, names that the programmer
-/// chose and the name of a type. They hold no text of the error, which may contain a token.
+/// The policy of a retry, the place that called it, and the span of the operation if there is one. Its records hold
+/// numbers, names that the programmer chose and the name of a type. They hold no text of the error, which may contain a
+/// token.
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
     pub(crate) policy: &'a RetryPolicy,
     pub(crate) caller: &'static Location<'static>,
+    pub(crate) span: SpanHandle<'a>,
 }
 
-const TARGET: &str = "retry_ext";
+/// One record, in the log or as an event.
+struct Entry<'a> {
+    call: Call<'a>,
+    attempt: u32,
+    news: News<'a>,
+}
 
-/// Returns whether the log level is enabled, at compile time and at run time.
+/// The parts of a record that depend on its kind.
+enum News<'a> {
+    Retry { delay: Duration, error_type: &'a str },
+    GaveUp { waited: TotalWait, reason: StopReason, error_type: &'a str },
+    Refused { reason: StopReason },
+    Recovered { waited: TotalWait },
+}
+
+/// Returns whether there may be a receiver of this level, at compile time and at run time.
 #[inline]
 fn is_enabled(level: Level) -> bool {
+    #[cfg(feature = "tracing")]
+    if tracing::dispatcher::has_been_set() {
+        return events::is_enabled(level);
+    }
     level <= log::STATIC_MAX_LEVEL && level <= log::max_level()
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    /// A call without a span.
+    #[inline]
+    pub(crate) const fn new(policy: &'a RetryPolicy, caller: &'static Location<'static>) -> Self {
+        Self { policy, caller, span: SpanHandle::NONE }
+    }
+
+    /// Opens the span of the operation, if a subscriber wants it.
+    #[inline]
+    pub(crate) fn open_span(self) -> Span {
+        if Span::may_be_wanted() && self.policy.logging() {
+            return Span::open(&self, self.max_attempts(), self.caller);
+        }
+        Span::NONE
+    }
+
+    /// Returns the limit, if there is one.
+    fn max_attempts(self) -> Option<u32> {
+        Some(self.policy.max_attempts()).filter(|&max_attempts| max_attempts != u32::MAX)
+    }
+
     #[cold]
     #[inline(never)]
-    fn log_retry(self, error_type: &str, attempt: u32, nanos: u64) {
+    fn record_retry(self, error_type: &str, attempt: u32, nanos: u64) {
         let delay = self.policy.duration(nanos);
-        let attempt_of = AttemptOf(attempt, self.policy.max_attempts());
-        self.write(
-            Level::Warn,
-            attempt,
-            &[("delay", delay.as_secs_f64().into()), ("error_type", error_type.into())],
-            format_args!(
-                "{self}: {attempt_of} failed with {error_type}, retrying in {}",
-                Shown(delay)
-            ),
-        );
+        self.record(Level::Warn, attempt, News::Retry { delay, error_type });
     }
 
     #[cold]
     #[inline(never)]
-    fn log_give_up(self, error_type: &str, attempt: u32, waited: TotalWait, reason: StopReason) {
-        let effort = Effort { attempts: attempt, waited };
-        self.write(
-            Level::Warn,
-            attempt,
-            &[
-                ("waited", waited.get().as_secs_f64().into()),
-                ("reason", Value::from_debug(&reason)),
-                ("error_type", error_type.into()),
-            ],
-            format_args!("{self}: gave up on {error_type} after {effort}: {reason}"),
-        );
+    fn record_give_up(self, error_type: &str, attempt: u32, waited: TotalWait, reason: StopReason) {
+        self.record(Level::Warn, attempt, News::GaveUp { waited, reason, error_type });
     }
 
     #[cold]
     #[inline(never)]
-    fn log_refusal(self, attempts: u32, reason: StopReason) {
-        let effort = Effort { attempts, waited: TotalWait::ZERO };
-        self.write(
-            Level::Warn,
-            attempts,
-            &[("reason", Value::from_debug(&reason))],
-            format_args!("{self}: gave up after {effort}: {reason}"),
-        );
+    fn record_refusal(self, attempts: u32, reason: StopReason) {
+        self.record(Level::Warn, attempts, News::Refused { reason });
     }
 
     #[cold]
     #[inline(never)]
-    fn log_recovery(self, attempt: u32, waited: TotalWait) {
-        let effort = Effort { attempts: attempt, waited };
-        self.write(
-            Level::Debug,
-            attempt,
-            &[("waited", waited.get().as_secs_f64().into())],
-            format_args!("{self}: succeeded after {effort}"),
-        );
+    fn record_recovery(self, attempt: u32, waited: TotalWait) {
+        self.record(Level::Debug, attempt, News::Recovered { waited });
     }
 
-    fn write(
-        &self,
-        level: Level,
-        attempt: u32,
-        more: &[(&str, Value<'_>)],
-        text: fmt::Arguments<'_>,
-    ) {
+    fn record(self, level: Level, attempt: u32, news: News<'_>) {
         if !self.policy.logging() {
             return;
         }
-        let max_attempts = self.policy.max_attempts();
-        let common = [
-            ("operation", Value::from_display(self)),
-            ("attempt", attempt.into()),
-            ("max_attempts", max_attempts.into()),
-        ];
-        let common = if max_attempts == u32::MAX { &common[..2] } else { &common };
+        let entry = Entry { call: self, attempt, news };
         unnested(|| {
-            log::logger().log(
-                &Record::builder()
-                    .level(level)
-                    .target(TARGET)
-                    .module_path_static(Some(TARGET))
-                    .file_static(Some(self.caller.file()))
-                    .line(Some(self.caller.line()))
-                    .key_values(&[common, more].as_slice())
-                    .args(text)
-                    .build(),
-            );
+            // A bridge from the log to tracing must not show the same retry twice.
+            #[cfg(feature = "tracing")]
+            if tracing::dispatcher::has_been_set() {
+                return events::emit(&entry);
+            }
+            entry.log(level);
         });
+    }
+}
+
+impl Entry<'_> {
+    fn log(&self, level: Level) {
+        log::logger().log(
+            &Record::builder()
+                .level(level)
+                .target(TARGET)
+                .module_path_static(Some(TARGET))
+                .file_static(Some(self.call.caller.file()))
+                .line(Some(self.call.caller.line()))
+                .key_values(self)
+                .args(format_args!("{self}"))
+                .build(),
+        );
+    }
+}
+
+/// The readable line.
+impl fmt::Display for Entry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { call, attempt, news } = self;
+        let effort = |waited| Effort { attempts: *attempt, waited };
+        write!(f, "{call}: ")?;
+        match *news {
+            News::Retry { delay, error_type } => {
+                let attempt_of = AttemptOf(*attempt, call.policy.max_attempts());
+                write!(f, "{attempt_of} failed with {error_type}, retrying in {}", Shown(delay))
+            }
+            News::GaveUp { waited, reason, error_type } => {
+                write!(f, "gave up on {error_type} after {}: {reason}", effort(waited))
+            }
+            News::Refused { reason } => {
+                write!(f, "gave up after {}: {reason}", effort(TotalWait::ZERO))
+            }
+            News::Recovered { waited } => write!(f, "succeeded after {}", effort(waited)),
+        }
+    }
+}
+
+/// The key-values.
+impl Source for Entry<'_> {
+    fn visit<'kvs>(&'kvs self, visitor: &mut dyn VisitSource<'kvs>) -> Result<(), Error> {
+        let mut pair = |key, value| visitor.visit_pair(Key::from_str(key), value);
+        pair("operation", Value::from_display(&self.call))?;
+        pair("attempt", self.attempt.into())?;
+        if let Some(max_attempts) = self.call.max_attempts() {
+            pair("max_attempts", max_attempts.into())?;
+        }
+        let seconds = |waited: &TotalWait| waited.get().as_secs_f64().into();
+        match &self.news {
+            News::Retry { delay, error_type } => {
+                pair("delay", delay.as_secs_f64().into())?;
+                pair("error_type", (*error_type).into())
+            }
+            News::GaveUp { waited, reason, error_type } => {
+                pair("waited", seconds(waited))?;
+                pair("reason", Value::from_debug(reason))?;
+                pair("error_type", (*error_type).into())
+            }
+            News::Refused { reason } => pair("reason", Value::from_debug(reason)),
+            News::Recovered { waited } => pair("waited", seconds(waited)),
+        }
+    }
+}
+
+#[cfg(feature = "tracing")]
+mod events {
+    //! Records as events. Their metadata are static, so the call site is in the fields `caller.file` and `caller.line`.
+    //! It is not in `code.file.path`: bridges to OpenTelemetry derive that attribute from the metadata.
+
+    use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
+    use tracing::{Level, event};
+
+    use super::{Entry, News, TARGET};
+
+    #[inline]
+    pub(super) fn is_enabled(level: log::Level) -> bool {
+        let level = if level == log::Level::Warn { Level::WARN } else { Level::DEBUG };
+        level <= STATIC_MAX_LEVEL && level <= LevelFilter::current()
+    }
+
+    /// Writes an event with the fields of every event and its own.
+    macro_rules! emit {
+        ($name:literal, $level:ident, $entry:ident, { $($own:tt)* }) => {
+            event!(
+                name: $name,
+                target: TARGET,
+                Level::$level,
+                {
+                    operation = %$entry.call,
+                    attempt = $entry.attempt,
+                    max_attempts = $entry.call.max_attempts(),
+                    $($own)*
+                    caller.file = $entry.call.caller.file(),
+                    caller.line = $entry.call.caller.line(),
+                },
+                "{}",
+                $entry
+            )
+        };
+    }
+
+    pub(super) fn emit(entry: &Entry<'_>) {
+        match entry.news {
+            News::Retry { delay, error_type } => emit!("retry", WARN, entry, {
+                delay = delay.as_secs_f64(),
+                error_type,
+            }),
+            News::GaveUp { waited, reason, error_type } => emit!("gave_up", WARN, entry, {
+                waited = waited.get().as_secs_f64(),
+                reason = ?reason,
+                error_type,
+            }),
+            News::Refused { reason } => emit!("gave_up", WARN, entry, { reason = ?reason, }),
+            News::Recovered { waited } => emit!("recovered", DEBUG, entry, {
+                waited = waited.get().as_secs_f64(),
+            }),
+        }
     }
 }
 

@@ -5,6 +5,9 @@ use core::time::Duration;
 
 use crate::nanos::TotalWait;
 
+/// The target of log records, tracing events and spans.
+pub(crate) const TARGET: &str = "retry_ext";
+
 /// "attempt 1 of 3"; without "of", if the number of attempts is unlimited.
 pub(crate) struct AttemptOf(pub(crate) u32, pub(crate) u32);
 

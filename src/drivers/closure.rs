@@ -21,6 +21,7 @@ use crate::policy::RetryPolicy;
 use crate::report::{Call, Report};
 use crate::sealed::Internal;
 use crate::sleep::{Ended, Sleep, Wake};
+use crate::span::{Span, SpanHandle};
 #[cfg(feature = "std")]
 use crate::transient::IsTransient;
 use crate::transient::Verdict;
@@ -487,14 +488,14 @@ where
         B: ChainBudget,
         P: Borrow<RetryPolicy>,
     {
-        if B::IS_SET || policy.borrow().has_limits() {
-            return self.with_limits(&policy, Location::caller());
+        if B::IS_SET || policy.borrow().has_limits() || Span::may_be_wanted() {
+            return self.with_limits_or_span(&policy, Location::caller());
         }
         let outcome = self.operation.call(|| Attempt::new(1, None), Internal);
         let (failure, judgement) = match outcome {
             Ok(value) => match self.hooks.classifier.value(value, Internal) {
                 Ok(value) => {
-                    let call = Call { policy: policy.borrow(), caller: Location::caller() };
+                    let call = Call::new(policy.borrow(), Location::caller());
                     self.hooks.report(call).succeeded(1, TotalWait::ZERO);
                     return Ok(value);
                 }
@@ -506,13 +507,14 @@ where
                 (failure, judgement)
             }
         };
-        self.after_first_failure(failure, judgement, &policy, Location::caller(), None)
+        let (caller, span) = (Location::caller(), SpanHandle::NONE);
+        self.after_first_failure(failure, judgement, &policy, caller, span, None)
     }
 
-    /// Runs the operation if there is a deadline or a budget. Out of line, so that a first success without them keeps nothing and
-    /// feeds nothing.
+    /// Runs the operation if there is a deadline or a budget, or if a subscriber may want a span. Out of line, so that a
+    /// first success without them keeps nothing and feeds nothing.
     #[inline(never)]
-    fn with_limits<P>(
+    fn with_limits_or_span<P>(
         &mut self,
         policy: &P,
         caller: &'static Location<'static>,
@@ -526,7 +528,10 @@ where
         B: ChainBudget,
         P: Borrow<RetryPolicy>,
     {
-        let call = Call { policy: policy.borrow(), caller };
+        let call = Call::new(policy.borrow(), caller);
+        let span = call.open_span();
+        let _entered = span.enter();
+        let call = Call { span: span.handle(), ..call };
         let decision = Decision::started(call.policy);
         let outcome = self.operation.call(|| decision.running(call.policy), Internal);
         let (failure, judgement) = match self.hooks.classifier.judge(outcome, Internal) {
@@ -536,7 +541,7 @@ where
             }
             Err(failed) => failed,
         };
-        self.after_first_failure(failure, judgement, policy, caller, decision.start())
+        self.after_first_failure(failure, judgement, policy, caller, call.span, decision.start())
     }
 
     /// Retries after the first failure. Out of line and by reference, so that a first success pays for
@@ -548,6 +553,7 @@ where
         judgement: C::Judgement,
         policy: &P,
         caller: &'static Location<'static>,
+        span: SpanHandle<'_>,
         start: Option<Tick>,
     ) -> Result<T, RetryError<E>>
     where
@@ -559,7 +565,7 @@ where
         B: ChainBudget,
         P: Borrow<RetryPolicy>,
     {
-        let call = Call { policy: policy.borrow(), caller };
+        let call = Call { policy: policy.borrow(), caller, span };
         self.hooks.run_retries(Again(&mut self.operation), failure, judgement, start, &call)
     }
 }

@@ -534,7 +534,7 @@ where
         let Self { policy, caller, hooks, .. } = &self;
         let attempt = attempt.max(1);
         if let Some(reason) = policy.refuses(attempt, elapsed) {
-            hooks.report(Call { policy, caller }).refused(attempt - 1, reason);
+            hooks.report(Call::new(policy, caller)).refused(attempt - 1, reason);
             return Err(reason);
         }
         if let Some(max_elapsed) = policy.max_elapsed().filter(|max| *max != Duration::MAX) {
@@ -900,7 +900,7 @@ where
             Ok(wait) => *granted = Some((wait.clone(), failure_type)),
             Err(stop) => *stopped = Some(stop),
         };
-        let call = Call { policy, caller };
+        let call = Call::new(policy, caller);
         let (_, delay) = decision.failed_afresh(hooks, failure, judgement, call, noted)?;
         Ok(delay)
     }
@@ -932,7 +932,7 @@ where
             return self.decision.give_up(failure, stop);
         }
         let Self { policy, caller, hooks, decision, granted, stopped, .. } = self;
-        let report = hooks.report(Call { policy, caller });
+        let report = hooks.report(Call::new(policy, caller));
         let stopping = |stop| *stopped = Some(stop);
         if let Some((wait, failure_type)) = granted.take() {
             return decision.cancelled(wait, failure, failure_type, report, stopping);
@@ -980,7 +980,7 @@ where
         // The attempts before a stop have been reported with it.
         let ended = if self.stopped.is_some() { fresh } else { self.decision };
         self.reset();
-        ended.succeeded(&self.hooks, Call { policy: &self.policy, caller: self.caller });
+        ended.succeeded(&self.hooks, Call::new(&self.policy, self.caller));
     }
 }
 

@@ -29,6 +29,7 @@ use crate::sleep::{AsyncSleep, DefaultSleeper, Kept, Wake};
     all(feature = "web", target_arch = "wasm32", target_os = "unknown")
 ))]
 use crate::sleep::{Timer, timer};
+use crate::span::Span;
 use crate::timeout::{AttemptTimedOut, Timed, TimedAttempt};
 use crate::transient::{IsTransient, Verdict};
 
@@ -731,6 +732,7 @@ where
             policy,
             caller: Location::caller(),
             decision: Decision::new(None),
+            span: Span::NONE,
         }
     }
 }
@@ -781,6 +783,8 @@ pin_project! {
         policy: P,
         caller: &'static Location<'static>,
         decision: Decision,
+        // Closes after the attempt's future is dropped.
+        span: Span,
     }
 }
 
@@ -813,6 +817,10 @@ where
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.as_mut().project();
+        if Span::may_be_wanted() && matches!(*this.state, State::Start) {
+            *this.span = Call::new((*this.policy).borrow(), this.caller).open_span();
+        }
+        let _entered = this.span.enter();
         match this.state.as_mut().project() {
             StateProjection::Attempt { .. } => {}
             StateProjection::Start if !(*this.policy).borrow().has_limits() => {
@@ -836,7 +844,11 @@ where
         match this.hooks.classifier.judge(outcome, Internal) {
             Ok(value) => {
                 this.state.set(State::End);
-                let call = Call { policy: (*this.policy).borrow(), caller: this.caller };
+                let call = Call {
+                    policy: (*this.policy).borrow(),
+                    caller: this.caller,
+                    span: this.span.handle(),
+                };
                 this.decision.succeeded(this.hooks, call);
                 Poll::Ready(Ok(value))
             }
@@ -879,7 +891,8 @@ where
         let mut this = self.as_mut().project();
         // Drops the attempt's future, and ends this one if a hook panics.
         this.state.set(State::End);
-        let call = Call { policy: (*this.policy).borrow(), caller: this.caller };
+        let call =
+            Call { policy: (*this.policy).borrow(), caller: this.caller, span: this.span.handle() };
         let decided = this.decision.failed_afresh(this.hooks, &failure, judgement, call, |_| {});
         let (wait, delay) = match decided {
             Ok(granted) => granted,
@@ -933,8 +946,11 @@ where
         let StateReplaced::Wait { kept, .. } = this.state.project_replace(State::End) else {
             unreachable!("it has just been polled");
         };
-        let report =
-            this.hooks.report(Call { policy: (*this.policy).borrow(), caller: this.caller });
+        let report = this.hooks.report(Call {
+            policy: (*this.policy).borrow(),
+            caller: this.caller,
+            span: this.span.handle(),
+        });
         Poll::Ready(this.decision.wait_ended::<_, _, C>(answer.end(kept, Internal), report))
     }
 }

@@ -336,7 +336,7 @@ where
         if !matches!(self.before_next, Before::Nothing) && self.pause_or_end() {
             return None;
         }
-        let call = Call { policy: self.policy.borrow(), caller: self.caller };
+        let call = Call::new(self.policy.borrow(), self.caller);
         let decision = Decision::started(call.policy);
         let Retry { operation: Items(source), hooks, .. } = &mut self.chain;
         Some(match hooks.classifier.judge(source.next()?, Internal) {

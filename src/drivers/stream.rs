@@ -361,7 +361,7 @@ where
                 Next::Stopped(stopped) => return Poll::Ready(Some(Err(stopped))),
             }
             let mut this = self.as_mut().project();
-            let call = Call { policy: (*this.policy).borrow(), caller: this.caller };
+            let call = Call::new((*this.policy).borrow(), this.caller);
             let item = ready!(this.source.as_mut().poll_next(cx));
             let Some(outcome) = item else {
                 let ended = mem::replace(this.decision, Decision::new(None));
@@ -478,7 +478,7 @@ where
             Ended::Cancelled(wait) => {
                 let mut ended = mem::replace(this.decision, Decision::new(None));
                 let failure = this.failure.take().expect("a failure is waited for");
-                let call = Call { policy: (*this.policy).borrow(), caller: this.caller };
+                let call = Call::new((*this.policy).borrow(), this.caller);
                 let (name, report) = (C::type_name(&failure, Internal), this.hooks.report(call));
                 Next::Stopped(ended.cancelled(wait, failure, name, report, |_| {}))
             }
@@ -1000,7 +1000,7 @@ where
         let steady_after = this.operation.steady_after;
         if at_once(steady_after) || Tick::now().since(since) >= steady_after.unwrap_or(QUIET) {
             *this.since = None;
-            let call = Call { policy: (*this.policy).borrow(), caller: this.caller };
+            let call = Call::new((*this.policy).borrow(), this.caller);
             let ended = mem::replace(this.decision, Decision::new(None));
             ended.succeeded(this.hooks, call);
         }
@@ -1014,7 +1014,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), RetryError<E>>> {
         let mut this = self.as_mut().project();
-        let call = Call { policy: (*this.policy).borrow(), caller: this.caller };
+        let call = Call::new((*this.policy).borrow(), this.caller);
         let noted = |decided: Result<&Wait, Stop>| {
             if decided.is_err() {
                 this.state.set(Subscription::End);
@@ -1052,8 +1052,7 @@ where
         let SubscriptionReplaced::Wait { kept, .. } = replaced else {
             unreachable!("it has just been polled");
         };
-        let report =
-            this.hooks.report(Call { policy: (*this.policy).borrow(), caller: this.caller });
+        let report = this.hooks.report(Call::new((*this.policy).borrow(), this.caller));
         Poll::Ready(this.decision.wait_ended::<T, E, C>(answer.end(kept, Internal), report))
     }
 }
