@@ -27,6 +27,12 @@ impl Span {
         Self
     }
 
+    #[cfg(feature = "async")]
+    #[inline]
+    pub(crate) const fn is_open(&self) -> bool {
+        false
+    }
+
     #[inline]
     pub(crate) const fn enter(&self) -> Entered {
         Entered

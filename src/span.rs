@@ -52,6 +52,13 @@ impl Span {
         Self(span.filter(|span| !span.is_disabled()).map(|span| Box::new(AssertUnwindSafe(span))))
     }
 
+    /// Whether there is a span.
+    #[cfg(feature = "async")]
+    #[inline]
+    pub(crate) const fn is_open(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Enters the span until the guard is dropped. The guard borrows nothing, so that a future can enter its own span.
     #[inline]
     pub(crate) fn enter(&self) -> Entered {

@@ -816,11 +816,32 @@ where
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.as_mut().project();
-        if Span::may_be_wanted() && matches!(*this.state, State::Start) {
-            *this.span = Call::new((*this.policy).borrow(), this.caller).open_span();
+        if Span::may_be_wanted() || self.as_mut().project().span.is_open() {
+            return self.poll_in_span(cx);
         }
-        let _entered = this.span.enter();
+        self.poll_attempt(cx)
+    }
+}
+
+impl<F, P, C, N, S, O, D, B> RetryFuture<F, P, Hooks<C, N, S, O, D, B>>
+where
+    F: AsyncOperation,
+    P: Borrow<RetryPolicy>,
+    C: Classify<F::Value, F::Error>,
+    N: Notify<C::Failure>,
+    S: AsyncSleep,
+    O: Observe,
+    D: ComputeDelay<C::Failure>,
+    B: ChainBudget,
+{
+    /// Polls the attempt, and begins it if that is due.
+    #[expect(clippy::inline_always, reason = "a call would keep the future in memory")]
+    #[inline(always)]
+    fn poll_attempt(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<<Self as Future>::Output> {
+        let mut this = self.as_mut().project();
         match this.state.as_mut().project() {
             StateProjection::Attempt { .. } => {}
             StateProjection::Start if !(*this.policy).borrow().has_limits() => {
@@ -855,19 +876,22 @@ where
             Err(failed) => self.failed(failed, cx).map(|stopped| C::finish(stopped, Internal)),
         }
     }
-}
 
-impl<F, P, C, N, S, O, D, B> RetryFuture<F, P, Hooks<C, N, S, O, D, B>>
-where
-    F: AsyncOperation,
-    P: Borrow<RetryPolicy>,
-    C: Classify<F::Value, F::Error>,
-    N: Notify<C::Failure>,
-    S: AsyncSleep,
-    O: Observe,
-    D: ComputeDelay<C::Failure>,
-    B: ChainBudget,
-{
+    /// Polls within the span. Out of line, so that a future without one needs no guard.
+    #[cold]
+    #[inline(never)]
+    fn poll_in_span(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<<Self as Future>::Output> {
+        let this = self.as_mut().project();
+        if matches!(*this.state, State::Start) {
+            *this.span = Call::new((*this.policy).borrow(), this.caller).open_span();
+        }
+        let _entered = this.span.enter();
+        self.poll_attempt(cx)
+    }
+
     /// Calls the operation.
     #[inline]
     fn start_attempt(self: Pin<&mut Self>) {
