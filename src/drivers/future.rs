@@ -748,8 +748,8 @@ pin_project! {
     ///
     /// Its size, on tokio's timer and with the policy by reference, is the larger of the operation's future
     /// and the timer (96 bytes, or 112 with tokio's `rt-multi-thread`), plus 40 bytes (48 if the operation's
-    /// future is the larger one), plus the captures of the closure and the hooks. Box an operation of many
-    /// kilobytes, as in every future: `(|| Box::pin(large()))`.
+    /// future is the larger one), plus the captures of the closure and the hooks. The feature `tracing` adds 8 bytes.
+    /// Box an operation of many kilobytes, as in every future: `(|| Box::pin(large()))`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
