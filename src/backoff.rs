@@ -1,4 +1,4 @@
-//! The delays.
+//! Backoffs: the delays before the retries.
 
 use core::fmt;
 use core::iter::FusedIterator;
@@ -8,10 +8,10 @@ use core::time::Duration;
 use crate::jitter::{Hint, Jitter, JitterState, Range};
 use crate::nanos::{CoarseNanos, LONGEST, below_a_second, nanos};
 
-/// How long to wait before each retry.
+/// The delays before the retries of an operation.
 ///
-/// A `Copy` value (160 bytes on 64-bit targets). Every constructor and setter is a `const fn`, so a backoff can be a
-/// constant, and one with a value that makes no sense does not compile.
+/// A `Copy` value (160 bytes on 64-bit targets). Every constructor and setter is a `const fn`, so a backoff can be
+/// a constant, and a constant with an invalid value does not compile.
 ///
 /// One formula serves all strategies. With initial delay `d`, factor `f` and increment `i`, the
 /// nominal delay before retry `k` (1, 2, 3, …) is
@@ -28,17 +28,17 @@ use crate::nanos::{CoarseNanos, LONGEST, below_a_second, nanos};
 /// | [`schedule(&[d₁, d₂, d₃])`](Self::schedule) | | | | `d₁`, `d₂`, `d₃`, `d₃` … |
 /// | [`custom(f)`](Self::custom) | | | | `f(1)`, `f(2)`, `f(3)` … |
 ///
-/// All are capped by [`max_delay`](Self::max_delay): 60 s unless it is set, or raised by a longer delay of `constant` or
-/// `schedule`. They have no
-/// [`Jitter`] unless set otherwise.
+/// All are capped by [`max_delay`](Self::max_delay): 60 s unless it is set, or raised by a longer delay of
+/// `constant` or `schedule`. They have no [`Jitter`] unless it is set.
 ///
-/// The arithmetic is in whole nanoseconds of 64 bits and saturates: it never panics and never wraps.
-/// With a whole factor below 2³² it is exact. With any other it is computed in floating point of 64
-/// bits: to the nearest nanosecond where numbers are ordinary, and within a relative error of the
-/// retry's number × 2⁻⁵² at worst. 64 bits hold 584 years; a longer delay is not told apart from
-/// `max_delay`, and jitter draws from 584 years.
+/// Delays are computed in 64-bit whole nanoseconds. The arithmetic saturates: it never panics and never wraps.
+/// Delays longer than 584 years, which 64 bits hold, are treated as `max_delay`. If `max_delay` is longer still,
+/// jitter draws from 584 years.
 ///
-/// A backoff can be iterated, without end and lazily:
+/// With a whole factor below 2³², the arithmetic is exact. Other factors are computed in 64-bit floating point:
+/// for ordinary numbers to the nearest nanosecond. The relative error is at worst the retry's number × 2⁻⁵².
+///
+/// You can also iterate over the delays. The iterator is lazy and endless:
 ///
 /// ```
 /// use retry_ext::Backoff;
@@ -64,12 +64,12 @@ pub struct Backoff {
     initial_delay: Duration,
     factor: f64,
     increment: Duration,
-    /// What follows from the settings, so that no failure has to compute it.
+    /// The values that follow from the settings. They are computed here, so that no failure has to compute them.
     curve: Curve,
 }
 
 impl Backoff {
-    /// 1 s, then twice the delay before: 1, 2, 4, 8, 16, 32, 60, 60 s …
+    /// Returns a backoff that doubles its delay each time, from 1 s: 1, 2, 4, 8, 16, 32, 60, 60 s …
     ///
     /// ```
     /// # use retry_ext::Backoff;
@@ -100,7 +100,7 @@ impl Backoff {
         .consistent()
     }
 
-    /// 1 s, then one second more each time: 1, 2, 3, 4 … 59, 60, 60 s …
+    /// Returns a backoff that adds one second each time, from 1 s: 1, 2, 3, 4 … 59, 60, 60 s …
     ///
     /// ```
     /// # use retry_ext::Backoff;
@@ -113,7 +113,8 @@ impl Backoff {
         Self { factor: 1.0, increment: Duration::from_secs(1), ..Self::exponential() }.consistent()
     }
 
-    /// The same delay each time. A delay above 60 s raises [`max_delay`](Self::max_delay), so that it is kept.
+    /// Returns a backoff with the same delay each time. A delay above 60 s raises [`max_delay`](Self::max_delay)
+    /// to itself.
     ///
     /// ```
     /// # use retry_ext::Backoff;
@@ -132,13 +133,14 @@ impl Backoff {
         self.with_max_delay(if raised { delay } else { self.curve.max_delay })
     }
 
-    /// Delays of your own, from the number of the retry: 1 before the first retry, then 2, 3, …
+    /// Returns a backoff that computes each delay from the number of the retry: 1 before the first retry, then 2,
+    /// 3, …
     ///
-    /// The cap and the jitter stand above it as above every other backoff; initial delay, factor and
-    /// increment have no part in it. It is called once for each retry, and should depend on its argument
-    /// alone;
-    /// [decorrelated](Jitter::Decorrelated) jitter, which follows its own draws, takes `delay(1)` for
-    /// the initial delay and asks for nothing else.
+    /// The cap and jitter apply as usual; the initial delay, factor and increment are ignored. The function is
+    /// called once for each retry, and should depend only on its argument.
+    ///
+    /// [Decorrelated](Jitter::Decorrelated) jitter follows its own draws. It takes `delay(1)` as its initial delay
+    /// and makes no other call.
     ///
     /// ```
     /// # use retry_ext::Backoff;
@@ -160,12 +162,14 @@ impl Backoff {
         backoff.consistent()
     }
 
-    /// A list of delays, of which the last repeats. A delay above 60 s raises [`max_delay`](Self::max_delay), so
-    /// that it is kept.
+    /// Returns a backoff that takes its delays from a list and repeats the last one. A delay above 60 s raises
+    /// [`max_delay`](Self::max_delay) to itself.
     ///
-    /// A policy makes one retry fewer than it has attempts: three delays need four attempts. Cap and jitter apply as
-    /// usual; the initial delay, factor and increment are ignored. A raised cap raises the limit of hints too, unless
-    /// the policy sets [`max_retry_after`](crate::RetryPolicy::with_max_retry_after). [Decorrelated](Jitter::Decorrelated) jitter, which follows its own draws, uses the first delay alone.
+    /// A policy makes one retry fewer than it has attempts: three delays need four attempts. The cap and jitter
+    /// apply as usual; the initial delay, factor and increment are ignored. A raised cap also raises the limit of
+    /// hints, unless the policy sets [`max_retry_after`](crate::RetryPolicy::with_max_retry_after).
+    ///
+    /// [Decorrelated](Jitter::Decorrelated) jitter follows its own draws and uses only the first delay.
     ///
     /// # Panics
     ///
@@ -202,8 +206,8 @@ impl Backoff {
         backoff.capped_above(longest)
     }
 
-    /// Sets the delay before the first retry. One above the cap is capped; a
-    /// [`custom`](Self::custom) backoff does not use it.
+    /// Sets the delay before the first retry. A delay above the cap is capped. A [`custom`](Self::custom) backoff
+    /// ignores this setting.
     ///
     /// ```
     /// # use retry_ext::Backoff;
@@ -215,8 +219,8 @@ impl Backoff {
         Self { initial_delay, ..self }.consistent()
     }
 
-    /// Sets the factor between one delay and the next: 1 keeps them the same, 2 doubles them. A
-    /// [`custom`](Self::custom) backoff does not use it.
+    /// Sets the factor between one delay and the next: 1 keeps the delay, 2 doubles it. A [`custom`](Self::custom)
+    /// backoff ignores this setting.
     ///
     /// # Panics
     ///
@@ -238,8 +242,8 @@ impl Backoff {
         Self { factor, ..self }.consistent()
     }
 
-    /// Sets what is added to each delay after the first. A [`custom`](Self::custom) backoff does not
-    /// use it.
+    /// Sets the increment that is added to each delay after the first. A [`custom`](Self::custom) backoff ignores
+    /// this setting.
     ///
     /// ```
     /// # use retry_ext::Backoff;
@@ -252,8 +256,8 @@ impl Backoff {
         Self { increment, ..self }.consistent()
     }
 
-    /// Sets the cap. No computed delay is ever above it: not the first, not one drawn by jitter, not one of a
-    /// [`custom`](Self::custom) backoff. It also bounds a server's hint, unless the policy sets
+    /// Sets the cap. It bounds every delay, the first and [`custom`](Self::custom) delays included, with any
+    /// jitter. It also bounds a server's hint, unless the policy sets
     /// [`max_retry_after`](crate::RetryPolicy::with_max_retry_after).
     ///
     /// ```
@@ -267,7 +271,7 @@ impl Backoff {
         self.consistent()
     }
 
-    /// Sets how delays are spread out.
+    /// Sets the jitter, which spreads out the delays.
     ///
     /// ```
     /// # use retry_ext::{Backoff, Jitter};
@@ -285,8 +289,8 @@ impl Backoff {
         self
     }
 
-    /// Makes the jitter repeatable: equal seeds draw equal delays. For tests and simulations; in
-    /// production it would bring the crowd back that jitter is there to spread.
+    /// Makes the jitter repeatable: equal seeds draw equal delays. Use it for tests and simulations. In
+    /// production, clients with equal seeds would retry together, which jitter is there to prevent.
     ///
     /// ```
     /// # use retry_ext::{Backoff, Jitter};
@@ -298,7 +302,7 @@ impl Backoff {
         self
     }
 
-    /// The delay before the first retry, as it was set: the cap is not yet applied.
+    /// Returns the delay before the first retry, as it was set: the cap is not yet applied.
     ///
     /// ```
     /// # use retry_ext::Backoff;
@@ -309,7 +313,7 @@ impl Backoff {
         self.initial_delay
     }
 
-    /// The factor between one delay and the next.
+    /// Returns the factor between one delay and the next.
     ///
     /// ```
     /// # use retry_ext::Backoff;
@@ -320,7 +324,7 @@ impl Backoff {
         self.factor
     }
 
-    /// What is added to each delay after the first.
+    /// Returns the increment that is added to each delay after the first.
     ///
     /// ```
     /// # use retry_ext::Backoff;
@@ -331,7 +335,7 @@ impl Backoff {
         self.increment
     }
 
-    /// The cap of every delay.
+    /// Returns the cap of every delay.
     ///
     /// ```
     /// # use retry_ext::Backoff;
@@ -342,7 +346,7 @@ impl Backoff {
         self.curve.max_delay
     }
 
-    /// How delays are spread out.
+    /// Returns the jitter.
     ///
     /// ```
     /// # use retry_ext::{Backoff, Jitter};
@@ -353,7 +357,7 @@ impl Backoff {
         self.curve.jitter
     }
 
-    /// The seed that makes the jitter repeatable, where one was set.
+    /// Returns the seed that makes the jitter repeatable, if one was set.
     ///
     /// ```
     /// # use retry_ext::Backoff;
@@ -365,8 +369,8 @@ impl Backoff {
         self.curve.seed
     }
 
-    /// The nominal delay before retry 1, 2, 3, …: capped, without jitter, in constant time for any
-    /// number. Number 0 is the first attempt, before which there is no wait.
+    /// Returns the nominal delay before retry 1, 2, 3, …: capped, without jitter, in constant time for any number.
+    /// Number 0 is the first attempt, before which there is no wait.
     ///
     /// ```
     /// # use retry_ext::Backoff;
@@ -381,10 +385,9 @@ impl Backoff {
         self.curve.duration(self.curve.nominal(retry))
     }
 
-    /// The delays before retry 1, 2, 3, …, with jitter, lazily and without end.
+    /// Returns an endless, lazy iterator over the delays before retry 1, 2, 3, …, with jitter.
     ///
-    /// Two iterators of one backoff draw different jitter, unless it has a
-    /// [seed](Self::with_seed).
+    /// Two iterators of one backoff draw different jitter, unless the backoff has a [seed](Self::with_seed).
     ///
     /// ```
     /// # use retry_ext::Backoff;
@@ -397,24 +400,24 @@ impl Backoff {
         self.limited(RetryIter::ENDLESS)
     }
 
-    /// The first `limit` delays.
+    /// Returns the first `limit` delays.
     #[inline]
     pub(crate) fn limited(&self, limit: u64) -> RetryIter {
         let mut state = self.state(1);
         if self.curve.jitter != Jitter::None {
-            // Now, so that a clone goes on with the same draws.
+            // Seeded now, so that a clone continues with the same draws.
             state.jitter = JitterState::seeded(1, &self.curve.seed);
         }
         RetryIter { curve: self.curve, state, previous: CoarseNanos::NONE, taken: 0, limit }
     }
 
-    /// The state of a series that is about to wait before this retry.
+    /// Returns the state of a series that is about to wait before this retry.
     #[inline]
     pub(crate) fn state(&self, retry: u32) -> BackoffState {
         let curve = &self.curve;
         let next = match curve.growth {
             Growth::Whole if retry > 1 => curve.after_steps(retry - 1),
-            _ => curve.first, // exactly that, or not looked at
+            _ => curve.first, // for retry 1 the exact value; without effect on computed delays
         };
         BackoffState { next, jitter: JitterState::UNSEEDED }
     }
@@ -435,8 +438,8 @@ impl Backoff {
         previous
     }
 
-    /// Returns the wait before this retry, in nanoseconds. The caller keeps `state` and `previous` from one
-    /// retry to the next.
+    /// Returns the wait before this retry, in nanoseconds. The caller keeps `state` and `previous` from one retry
+    /// to the next.
     #[expect(clippy::inline_always, reason = "a call would cost as much again")]
     #[inline(always)]
     pub(crate) fn wait(
@@ -448,7 +451,7 @@ impl Backoff {
         self.curve.wait(retry, state, previous)
     }
 
-    /// As [`wait`](Self::wait), after a server's hint.
+    /// Returns the wait before this retry, after a server's hint; otherwise like [`wait`](Self::wait).
     pub(crate) fn hinted_wait(
         &self,
         retry: u32,
@@ -467,8 +470,9 @@ impl Backoff {
         range.above(hint).draw(state.jitter.next(retry, &self.curve.seed))
     }
 
-    /// Returns this backoff with a computed delay in the place of its curve, for one retry. The delay is the initial
-    /// delay of `Decorrelated` as well, and may be far longer than the previous draw. The range then begins afresh.
+    /// Returns this backoff with a computed delay in place of its curve, for one retry. `Decorrelated` also takes
+    /// this delay as its initial delay. The delay may be far longer than the previous draw. The range then starts
+    /// again from it.
     pub(crate) fn computed(
         mut self,
         nominal: Duration,
@@ -477,7 +481,7 @@ impl Backoff {
     ) -> Self {
         let nominal = nanos(nominal).min(self.curve.cap);
         state.next = nominal;
-        // Half of the cap is a previous draw as any other.
+        // Half of the cap is an ordinary previous draw.
         let grew = |previous: u64| previous.saturating_mul(2).saturating_add(1) < nominal;
         if previous.get().is_some_and(grew) {
             *previous = CoarseNanos::of(nominal);
@@ -487,7 +491,7 @@ impl Backoff {
         self
     }
 
-    /// To be called after a change of initial delay, factor, increment, cap or custom delays.
+    /// Recomputes the curve. Every change of initial delay, factor, increment, cap or custom delays calls it.
     const fn consistent(mut self) -> Self {
         let max_delay = self.curve.max_delay;
         let (first, increment, cap) =
@@ -507,7 +511,7 @@ impl Backoff {
     }
 }
 
-/// Its settings.
+/// Shows the settings only.
 impl fmt::Debug for Backoff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { initial_delay, factor, increment, curve } = self;
@@ -534,7 +538,7 @@ impl fmt::Debug for Backoff {
 }
 
 impl Default for Backoff {
-    /// [`Backoff::exponential`].
+    /// Returns [`Backoff::exponential`].
     fn default() -> Self {
         Self::exponential()
     }
@@ -560,11 +564,10 @@ impl IntoIterator for &Backoff {
     }
 }
 
-/// Delays, one before each retry.
+/// An iterator over delays, one before each retry.
 ///
-/// Made by [`Backoff::iter`], which never ends, and by
-/// [`RetryPolicy::delays`](crate::RetryPolicy::delays), which yields one delay fewer than there are
-/// attempts. A clone goes on with the same delays.
+/// Made by [`Backoff::iter`], which never ends, and by [`RetryPolicy::delays`](crate::RetryPolicy::delays), which
+/// yields one delay fewer than there are attempts. A clone continues with the same delays.
 ///
 /// ```
 /// use retry_ext::{Backoff, RetryPolicy};
@@ -583,7 +586,7 @@ pub struct RetryIter {
 }
 
 impl RetryIter {
-    /// Nobody lives to see the end of it, and no policy has as many retries.
+    /// A limit beyond any run of a program, and above the retries of any policy.
     const ENDLESS: u64 = u64::MAX;
 }
 
@@ -598,7 +601,7 @@ impl Iterator for RetryIter {
         self.taken += 1;
         if self.curve.jitter == Jitter::None {
             if let Some(next) = self.curve.following(self.state.next) {
-                // Below the bound, every delay can be counted.
+                // Below the bound, 64 bits hold every delay.
                 let delay = mem::replace(&mut self.state.next, next);
                 return Some(below_a_second(delay).unwrap_or_else(|| Duration::from_nanos(delay)));
             }
@@ -619,8 +622,8 @@ impl Iterator for RetryIter {
 
 impl FusedIterator for RetryIter {}
 
-/// The part of a series of delays that is kept from one retry to the next. It can be made again at any retry,
-/// so a driver without room for it need not keep it.
+/// The part of a series of delays that is kept from one retry to the next. It can be recomputed at any retry, so a
+/// driver without room need not keep it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BackoffState {
     /// The next nominal delay, if it follows from the previous one.
@@ -628,15 +631,15 @@ pub(crate) struct BackoffState {
     jitter: JitterState,
 }
 
-/// All that a delay is computed from, in the units of the arithmetic: nanoseconds of 64 bits.
+/// The inputs of every delay, in 64-bit nanoseconds.
 #[derive(Clone, Copy, Debug)]
 struct Curve {
-    /// At most the cap.
+    /// The first delay, at most the cap.
     first: u64,
     factor: u64,
     increment: u64,
-    /// What follows a delay below this is not above the cap. It is 0 where that holds for none, and at most
-    /// [`LONGEST`], so that a delay below it is always told as it is.
+    /// Below this bound, the following delay is not above the cap. The bound is 0 if no delay has that property.
+    /// It is at most [`LONGEST`], so that every delay below it is exact.
     bound: u64,
     cap: u64,
     max_delay: Duration,
@@ -647,14 +650,15 @@ struct Curve {
     other_jitter: Option<OtherJitter>,
 }
 
-// Behind pointers, which the setters of a backoff set, so that a program contains only the code that it uses.
+// Behind pointers that the setters of a backoff set, so that a program contains only the code that it uses.
 type OtherJitter = fn(&Curve, u32, BackoffState, CoarseNanos) -> (u64, BackoffState, CoarseNanos);
 type Nominal = fn(&Curve, u32) -> u64;
 
 /// The source of computed delays.
 #[derive(Clone, Copy, Debug)]
 enum Source {
-    /// A fractional factor. Computed from the number of the retry, rounding does not add up.
+    /// A fractional factor. Each delay is computed from the number of the retry, so that rounding errors do not
+    /// add up.
     Factor(f64),
     Custom(fn(u32) -> Duration),
     Schedule(&'static [Duration]),
@@ -662,14 +666,14 @@ enum Source {
 
 #[derive(Clone, Copy, Debug)]
 enum Growth {
-    /// By a whole factor. Exact: one delay follows from the one before.
+    /// Growth by a whole factor. It is exact: each delay follows from the previous one.
     Whole,
-    /// Each delay is computed from its number.
+    /// Growth by computed delays, each from its number.
     Computed(Source, Nominal),
 }
 
 impl Curve {
-    /// Returns the wait, in line for no and for full jitter, which most series have.
+    /// Returns the wait. No jitter and full jitter, which most series have, are drawn in line.
     #[expect(clippy::inline_always, reason = "a call would cost as much again")]
     #[inline(always)]
     fn wait(&self, retry: u32, state: &mut BackoffState, previous: &mut CoarseNanos) -> u64 {
@@ -685,7 +689,8 @@ impl Curve {
         }
     }
 
-    /// All by value, so that an in-line caller keeps it in registers.
+    /// Returns the wait of the other jitters. All arguments are by value, so that an in-line caller keeps them in
+    /// registers.
     fn wait_with_other_jitter(
         &self,
         retry: u32,
@@ -744,14 +749,14 @@ impl Curve {
         mem::replace(&mut state.next, next)
     }
 
-    /// The delay that follows this one, below the cap or at it; `None` where it would be above, and where
-    /// none follows.
+    /// Returns the delay that follows this one, if it is at most the cap; otherwise, or if no delay follows,
+    /// `None`.
     #[inline]
     fn following(&self, delay: u64) -> Option<u64> {
         (delay < self.bound).then(|| delay * self.factor + self.increment)
     }
 
-    /// The nominal delay before retry 1, 2, 3, …, capped.
+    /// Returns the nominal delay before retry 1, 2, 3, …, capped.
     fn nominal(&self, retry: u32) -> u64 {
         match self.growth {
             Growth::Whole => self.after_steps(retry - 1),
@@ -778,13 +783,13 @@ impl Curve {
             let grown = self.increment.saturating_mul(u64::from(steps));
             return self.first.saturating_add(grown).min(self.cap);
         }
-        // A factor of 2 passes any 64-bit cap within 64 steps, or is at rest at 0.
+        // A factor of 2 exceeds any 64-bit cap within 64 steps, or stays at 0.
         let next = |delay, _| self.following(delay).unwrap_or(self.cap);
         (0..steps.min(64)).fold(self.first, next)
     }
 
-    /// The same with any factor, by repeated squaring of the map: no subtraction, so nothing cancels, and
-    /// the same result on every platform.
+    /// Applies the same map with any factor, by repeated squaring. There is no subtraction, so nothing cancels,
+    /// and every platform gets the same result.
     #[expect(
         clippy::cast_precision_loss,
         reason = "2^53 ns, 104 days, are exact; beyond, a relative 1e-16 is lost"
@@ -796,7 +801,7 @@ impl Curve {
     )]
     fn fractional(&self, retry: u32) -> u64 {
         let (Growth::Computed(Source::Factor(factor), _), 2..) = (self.growth, retry) else {
-            return self.first; // which `f64` may not hold
+            return self.first; // `f64` may not represent it exactly
         };
         let mut steps = retry - 1;
         let mut delay = self.first as f64;
@@ -820,19 +825,19 @@ impl Curve {
         }
     }
 
-    /// A delay that is too long to be counted becomes the cap as it was set.
+    /// Converts nanoseconds. A delay longer than 64 bits hold becomes the cap as it was set.
     #[inline(never)]
     const fn long(&self, nanos: u64) -> Duration {
         if nanos == LONGEST { self.max_delay } else { Duration::from_nanos(nanos) }
     }
 }
 
-/// [`u64::min`], which is no `const fn`.
+/// Returns the smaller number. [`u64::min`] is not a `const fn`.
 const fn lesser(a: u64, b: u64) -> u64 {
     if a < b { a } else { b }
 }
 
-/// A factor that is a whole number below 2^32.
+/// Returns the factor if it is a whole number below 2^32.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -845,7 +850,7 @@ const fn whole(factor: f64) -> Option<u64> {
     if whole as f64 == factor { Some(whole) } else { None }
 }
 
-/// `a·x + b`, where an infinite `a` times zero is zero: a map that does nothing to zero.
+/// Returns `a·x + b`. An infinite `a` times zero counts as zero: such a map leaves zero as it is.
 #[inline]
 fn affine(a: f64, x: f64, b: f64) -> f64 {
     if x == 0.0 { b } else { a * x + b }

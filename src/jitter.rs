@@ -4,11 +4,11 @@ use fastrand::Rng;
 
 use crate::seed::fresh_seed;
 
-/// How a delay is spread out, so that clients that failed together do not come back together.
+/// A way to spread out delays, so that clients that fail together do not retry together.
 ///
-/// The cap comes first and the draw goes downwards from it: with a nominal delay `v` (already
-/// capped by [`max_delay`](crate::Backoff::max_delay)) a draw is never above `v`, and where `v` is the
-/// cap the draws still differ. Each draw is uniform, both ends included, in whole nanoseconds.
+/// The cap comes first, and the draw goes downwards from it. With a nominal delay `v`, already capped by
+/// [`max_delay`](crate::Backoff::max_delay), a draw is never above `v`. The draws still differ if `v` is the cap.
+/// Each draw is uniform, both ends included, in whole nanoseconds.
 ///
 /// | jitter | the delay is drawn from | mean |
 /// |---|---|---|
@@ -17,25 +17,27 @@ use crate::seed::fresh_seed;
 /// | [`Equal`](Jitter::Equal) | `v / 2` to `v` | `3 v / 4` |
 /// | [`Decorrelated`](Jitter::Decorrelated) | the initial delay to 3 × the delay before, capped | grows with the draws |
 ///
-/// The formulas are those of Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog,
-/// 2015, with one difference: the cap bounds the range, not the number drawn from it, so that
-/// decorrelated draws do not pile up at the cap.
+/// The formulas are those of Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015. There is
+/// one difference: the cap bounds the range, not the number drawn from it. Decorrelated draws therefore do not
+/// pile up at the cap.
 ///
-/// A server's hint ([`retry_after`](crate::IsTransient::retry_after)) `h` moves a range that begins below it:
-/// the draw is then from `h` to `h` plus the width of the range, and at least `h / 4` wide. Clients that were told the
-/// same "30 s" therefore spread over seconds. A wait never exceeds the larger of the cap and
-/// [`max_retry_after`](crate::RetryPolicy::with_max_retry_after), so a hint that equals both leaves no
-/// room: all clients come back at once. Set `max_retry_after` a quarter above the longest hint that you expect.
-/// A wait that the hint moved is not "the delay before" of `Decorrelated`.
+/// A server's hint ([`retry_after`](crate::IsTransient::retry_after)) `h` moves a range that begins below it. The
+/// draw is then from `h` to `h` plus the width of the range, which becomes at least `h / 4`. Clients that receive
+/// the same hint of "30 s" therefore spread over seconds. A wait that the hint moved is not "the delay before" of
+/// `Decorrelated`.
 ///
-/// Draws differ from run to run, from thread to thread and from process to process, forked ones included, unless two draws
-/// get the same reading of the same clock. A snapshot of a machine that is restored twice, together with its clock, may
-/// repeat draws. A retry or delay iterator that started before a fork
-/// continues with the same sequence in both processes. In a browser, draws differ with the
-/// feature `web`. Without it, give each client a [seed](crate::Backoff::with_seed).
+/// A wait never exceeds the larger of the cap and [`max_retry_after`](crate::RetryPolicy::with_max_retry_after). A
+/// hint that equals both leaves no room, so all clients return at once. Set `max_retry_after` a quarter above the
+/// longest hint that you expect.
 ///
-/// Take [`Full`](Jitter::Full) when in doubt: it spreads a crowd the widest and finishes with the
-/// fewest calls. [`Equal`](Jitter::Equal) never comes back at once.
+/// Draws differ from run to run, from thread to thread and from process to process, forked processes included. They
+/// may be equal if two draws read the same time from the same clock. A snapshot of a machine that is restored twice,
+/// together with its clock, may repeat draws. A retry or delay iterator that started before a fork continues with the
+/// same sequence in both processes. In a browser, draws differ with the feature `web`. Without it, give each client a
+/// [seed](crate::Backoff::with_seed).
+///
+/// If in doubt, use [`Full`](Jitter::Full): it spreads a crowd the widest and finishes with the fewest calls.
+/// [`Equal`](Jitter::Equal) never retries at once.
 ///
 /// ```
 /// use std::time::Duration;
@@ -48,23 +50,23 @@ use crate::seed::fresh_seed;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Jitter {
-    /// No jitter: every client waits exactly the nominal delay. The default, because it is
-    /// predictable for a person at a terminal. Choose another for anything that runs in more than one
-    /// place.
+    /// No jitter: every client waits exactly the nominal delay. It is the default because a person at a terminal
+    /// can predict it. Use another jitter for anything that runs in more than one place.
     #[default]
     None,
-    /// From zero to the nominal delay.
+    /// A draw from zero to the nominal delay.
     Full,
-    /// From half the nominal delay to the nominal delay.
+    /// A draw from half the nominal delay to the nominal delay.
     Equal,
-    /// From the initial delay to three times the delay before, capped. The range follows the draws
-    /// and not the backoff's curve: factor and increment have no influence. Where the initial delay
-    /// is itself at the cap, that range would be a single point; the draw then goes from half the
-    /// cap to the cap. An initial delay of zero stays zero.
+    /// A draw from the initial delay to three times the delay before, capped. The range follows the draws, not the
+    /// backoff's curve: factor and increment have no influence.
+    ///
+    /// If the initial delay is at the cap, that range would be a single point. The draw is then from half the cap
+    /// to the cap. An initial delay of zero stays zero.
     Decorrelated,
 }
 
-/// The range from which a delay is drawn, in nanoseconds; `high` is below `u64::MAX`.
+/// A range from which a delay is drawn, in nanoseconds; `high` is below `u64::MAX`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Range {
     pub(crate) low: u64,
@@ -75,26 +77,26 @@ pub(crate) struct Range {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hint {
     pub(crate) floor: u64,
-    /// No wait after a hint is longer; at least `floor`.
+    /// The limit of every wait after a hint; at least `floor`.
     pub(crate) ceiling: u64,
 }
 
 impl Range {
-    /// The range for `Decorrelated`; `first` and `previous` are already capped.
+    /// Returns the range for `Decorrelated`; `first` and `previous` are already capped.
     #[inline]
     pub(crate) fn decorrelated(first: u64, previous: u64, cap: u64) -> Self {
         let low = if first == cap { cap / 2 } else { first };
         Self { low, high: previous.saturating_mul(3).min(cap).max(low) }
     }
 
-    /// Whether the hint moves this range.
+    /// Returns whether the hint moves this range.
     #[inline]
     pub(crate) fn is_below(self, hint: Hint) -> bool {
         self.low < hint.floor
     }
 
-    /// Moves the range up to a hint. Its width becomes at least a quarter of the hint: a crowd that was told
-    /// one time must spread out by that time, however short its own delays are.
+    /// Moves the range up to a hint and makes it at least a quarter of the hint wide. A crowd that received the
+    /// same hint must spread out in proportion to it, even if its own delays are short.
     #[inline]
     pub(crate) fn above(self, hint: Hint) -> Self {
         if !self.is_below(hint) {
@@ -104,9 +106,10 @@ impl Range {
         Self { low: hint.floor, high: hint.floor.saturating_add(spread).min(hint.ceiling) }
     }
 
-    /// Draws a value uniformly: takes the upper half of the product of 64 random bits and the number of values: Daniel Lemire,
-    /// "Fast Random Integer Generation in an Interval", 2019. His rejection step is left out, so one of
-    /// `n` values may come up more often than another by `n` in 2^64: 1 in 2^28 for a minute.
+    /// Draws a value uniformly: the upper half of the product of 64 random bits and the number of values. The
+    /// method is from Daniel Lemire, "Fast Random Integer Generation in an Interval", 2019, without its rejection
+    /// step. One of `n` values may therefore come up more often than another by `n` in 2^64: 1 in 2^28 for a
+    /// minute.
     #[inline]
     pub(crate) fn draw(self, random: u64) -> u64 {
         let values = self.high - self.low + 1;
@@ -120,7 +123,7 @@ impl Range {
 pub(crate) struct JitterState(u64);
 
 impl JitterState {
-    /// Not seeded yet: a series that never fails needs no seed.
+    /// The state before a seed is drawn: a series that never fails needs no seed.
     pub(crate) const UNSEEDED: Self = Self(0);
 
     /// Seeds the numbers for this retry, with the seed that was set or with a fresh one.
@@ -153,6 +156,6 @@ impl JitterState {
     }
 }
 
-/// The step from one state to the next: that of wyrand, fastrand's generator, so that a series is
-/// wyrand's sequence. A small step would draw numbers in progression.
+/// The step from one state to the next. It is the step of wyrand, fastrand's generator, so a series is a wyrand
+/// sequence. A small step would draw numbers in progression.
 const WYRAND_STEP: u64 = 0x2d35_8dcc_aa6c_78a5;

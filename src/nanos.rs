@@ -3,8 +3,8 @@
 use core::fmt;
 use core::time::Duration;
 
-/// The longest time that is counted: one nanosecond less than 64 bits hold, so that the number of
-/// different delays fits into 64 bits as well.
+/// The longest time that is counted. It is one nanosecond less than 64 bits hold, so that the number of different
+/// delays also fits into 64 bits.
 pub(crate) const LONGEST: u64 = u64::MAX - 1;
 
 /// Converts to nanoseconds; longer times become [`LONGEST`].
@@ -17,7 +17,7 @@ pub(crate) const fn nanos(duration: Duration) -> u64 {
     }
 }
 
-/// Converts a time below one second, where most delays are. It takes no division.
+/// Converts a time below one second without a division. Most delays are that short.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "below 2^32")]
 pub(crate) const fn below_a_second(nanos: u64) -> Option<Duration> {
@@ -58,9 +58,9 @@ impl fmt::Debug for TotalWait {
     }
 }
 
-/// A delay or none, in 32 bits: the delay is rounded down to its 26 highest binary digits. Decorrelated
-/// jitter keeps the previous delay in this form, which keeps waiting futures small. Rounding down also
-/// guarantees that three times the rounded delay never exceeds three times the delay.
+/// A delay or none, in 32 bits: the delay is rounded down to its 26 highest binary digits. Decorrelated jitter
+/// keeps the previous delay in this form to keep waiting futures small. Rounding down also guarantees that three
+/// times the rounded delay never exceeds three times the delay.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CoarseNanos(u32);
 

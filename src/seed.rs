@@ -15,15 +15,17 @@ use std::time::SystemTime;
 #[cfg(all(feature = "web", target_arch = "wasm32", target_os = "unknown"))]
 use crate::web::random as in_a_browser;
 
-/// Returns a seed that is unlikely to repeat: in this thread, in other threads, and in other
-/// processes, forked ones included.
+/// Returns a seed that is unlikely to repeat in this thread, in other threads, and in other processes, forked ones
+/// included.
 ///
 /// Seeds differ in three parts: the time in nanoseconds, the number of seeds that this thread has drawn, and the
-/// thread's address, which the system randomizes for each process. A fork copies the last two, and everything else that
-/// a process could remember, so the time is read anew for each seed. The number of a process is not used: it is unique only
-/// within its PID namespace. Neither is fastrand's global generator: programs may seed it with a constant.
+/// thread's address. The system randomizes addresses for each process. A fork copies the last two parts and everything
+/// else that a process could remember. The time is therefore read anew for each seed.
 ///
-/// Seeds may lie close together. The draw mixes them.
+/// The process id is not used, because it is unique only within its PID namespace. fastrand's global generator is
+/// not used, because programs may seed it with a constant.
+///
+/// Seeds may lie close together: the draw mixes them.
 #[cfg(feature = "std")]
 pub(crate) fn fresh_seed() -> u64 {
     thread_local! {
@@ -49,24 +51,25 @@ pub(crate) fn fresh_seed() -> u64 {
     combine(0, WEYL_STEP.wrapping_mul(drawn as u64), 0)
 }
 
-/// Puts the parts together. The addresses of two threads differ most in the bits from 21 to 31, the time in its lower 30
-/// bits: rotated, a difference of addresses cannot equal one of times. `drawn` varies in all bits.
+/// Combines the parts. The addresses of two threads differ most in bits 21 to 31, and times in their lower 30
+/// bits. The address is rotated, so that a difference of addresses cannot equal one of times. `drawn` varies in
+/// all bits.
 #[inline]
 const fn combine(address: u64, drawn: u64, time: u64) -> u64 {
     address.rotate_left(32) ^ drawn ^ time
 }
 
-/// 2^64 divided by the golden ratio, the step of Weyl sequences. It is not the step within a series, so that series
-/// of consecutive seeds do not overlap if the clock stands still.
+/// 2^64 divided by the golden ratio, the step of Weyl sequences. The step within a series is a different one, so
+/// that series of consecutive seeds do not overlap if the clock stands still.
 const WEYL_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Reads the wall clock, which the usual systems do without a system call. If `std` keeps seconds and nanoseconds, the
-/// seconds are in the upper half and the nanoseconds in the lower one. In a browser, the feature `web` draws a random
-/// number in place of the time.
+/// Reads the wall clock, which common systems do without a system call. If `std` keeps seconds and nanoseconds,
+/// the seconds are in the upper half and the nanoseconds in the lower one. In a browser, the
+/// feature `web` draws a random number in place of the time.
 #[cfg(feature = "std")]
 #[inline]
 fn now() -> u64 {
-    // Asking for the time panics there.
+    // Reading the time panics there.
     if cfg!(all(target_family = "wasm", target_os = "unknown")) {
         return in_a_browser();
     }
@@ -84,7 +87,7 @@ const fn in_a_browser() -> u64 {
     0
 }
 
-/// Puts the fields of a hashed value together. Reading a time in this way takes a third of the instructions of
+/// A hasher that combines the fields of a value. Reading a time in this way takes a third of the instructions of
 /// subtracting the epoch.
 #[cfg(feature = "std")]
 struct Fields(u64);
@@ -128,7 +131,7 @@ mod tests {
         assert_ne!(first, fresh_seed());
     }
 
-    /// The draws of 1,000 processes that were forked from one, a few microseconds apart, and draw once.
+    /// Checks the draws of 1,000 processes that were forked from one, a few microseconds apart, and draw once.
     #[test]
     fn processes_that_share_a_state_draw_uniformly() {
         let mut nanos = 0;
@@ -143,7 +146,7 @@ mod tests {
         assert!(buckets.iter().all(|count| (50..=150).contains(count)), "{buckets:?}");
     }
 
-    /// Stacks of two threads are some megabytes apart, and so many nanoseconds pass between two draws.
+    /// Stacks of two threads are some megabytes apart, and as many nanoseconds pass between two draws.
     #[test]
     fn an_address_and_a_time_do_not_cancel_each_other() {
         let mut seeds = HashSet::new();
@@ -170,7 +173,7 @@ mod tests {
                 now()
             })
             .collect();
-        // A clock of a microsecond would do; one of seconds would give a single value.
+        // A microsecond clock would pass; a clock of seconds would give a single value.
         assert!(readings.len() > 10, "{}", readings.len());
     }
 

@@ -8,7 +8,7 @@ use crate::nanos::TotalWait;
 /// The target of log records, tracing events and spans.
 pub(crate) const TARGET: &str = "retry_ext";
 
-/// "attempt 1 of 3"; without "of", if the number of attempts is unlimited.
+/// The text "attempt 1 of 3"; without "of" if the number of attempts is unlimited.
 pub(crate) struct AttemptOf(pub(crate) u32, pub(crate) u32);
 
 impl fmt::Display for AttemptOf {
@@ -20,7 +20,7 @@ impl fmt::Display for AttemptOf {
     }
 }
 
-/// "3 attempts and 3s of waiting".
+/// The text "3 attempts and 3s of waiting".
 pub(crate) struct Effort {
     pub(crate) attempts: u32,
     pub(crate) waited: TotalWait,
@@ -37,8 +37,8 @@ impl fmt::Display for Effort {
     }
 }
 
-/// A duration for people, in nanoseconds, µs, ms or s: three significant digits, and all digits of whole seconds. Exact
-/// values are in the fields of events and errors, and in the key-values of log records.
+/// A readable duration in nanoseconds, µs, ms or s, with three significant digits and all digits of whole seconds.
+/// Exact values are in the fields of events and errors, and in the key-values of log records.
 pub(crate) struct Shown(pub(crate) Duration);
 
 impl fmt::Display for Shown {
