@@ -12,23 +12,23 @@ use portable_atomic::AtomicU64;
 use crate::clock::ticks;
 use crate::nanos::nanos;
 
-/// Bounds the retries of all operations that share it by their successes.
+/// A budget that bounds the retries of all operations that share it, by their successes.
 ///
-/// Attempts and jitter bound what one caller does. In an outage, though, every caller makes all of
-/// its attempts: three attempts are three times the load, at the worst moment, and may keep a service
-/// down that would recover under its ordinary load. A budget is fed by success: each one deposits
-/// `ratio`, each retry withdraws 1, and where nothing succeeds any more there is soon nothing to
-/// withdraw. See [why budgets](crate#why-budgets).
+/// A limit of attempts and jitter bound the load of one caller. In an outage, every caller makes all of its
+/// attempts: three attempts are three times the load, at the worst moment. That load may keep a service down that
+/// would recover under its ordinary load.
+///
+/// A budget refills with successes: each success deposits `ratio`, and each retry withdraws 1. If nothing succeeds
+/// any more, the budget is soon empty. See [why budgets](crate#why-budgets).
 ///
 /// | setting | default | meaning |
 /// |---|---|---|
 /// | [`ratio`](Self::with_ratio) | 0.2 | retries per success |
-/// | [`min_retries`](Self::with_min_retries) | 2 | as many are granted in each window without any success, so that a lone call keeps its three attempts |
-/// | [`window`](Self::with_window) | 10 s | how long a success, and a retry, count at most |
+/// | [`min_retries`](Self::with_min_retries) | 2 | retries granted in each window without any success, so that a lone call keeps its three attempts |
+/// | [`window`](Self::with_window) | 10 s | the longest time for which a success, and a retry, count |
 ///
-/// It is made to be a `static`, shared as widely as possible: by all calls that go to one service. It
-/// is lock-free, allocates nothing, needs no thread, and works for closures, loops, iterators and
-/// futures alike.
+/// Make it a `static`, and share it as widely as possible: by all calls to one service. It is lock-free, allocates
+/// nothing, needs no thread, and works for closures, loops, iterators and futures.
 ///
 /// ```
 /// use retry_ext::{RetryBudget, RetryExt, RetryPolicy, StopReason};
@@ -46,16 +46,16 @@ use crate::nanos::nanos;
 /// assert_eq!((second.attempts(), second.reason()), (1, StopReason::BudgetExhausted));
 /// ```
 ///
-/// A retry is charged when it is scheduled, before its wait, so that a crowd that waits cannot all
-/// come back on one deposit. A refused operation ends with the last real error and
+/// A retry is charged when it is scheduled, before its wait. A waiting crowd therefore cannot return on one
+/// deposit. A refused operation ends with the last real error and
 /// [`StopReason::BudgetExhausted`](crate::StopReason::BudgetExhausted).
 ///
-/// The window moves in slices of at most a sixteenth: a success, and a retry, counts for 7/8 to the whole
-/// of it. So at the edges of a window the minimum may be granted twice. A slice counts up to 16 million
-/// successes and no more, which a window of hours may reach.
+/// The window moves in slices of at most a sixteenth of it. A success or a retry counts for 7/8 of the window to the
+/// whole window. The minimum may therefore be granted twice at the edges of a window. A slice counts at most 16
+/// million successes, which a window of hours may reach.
 ///
 /// A retry loop deposits with [`RetryContext::step`](crate::RetryContext::step), or with
-/// [`succeeded`](crate::RetryContext::succeeded) if it does not use `step`. For a budget that is made at run time, use
+/// [`succeeded`](crate::RetryContext::succeeded) if it does not use `step`. For a budget made at run time, use
 /// [`.budget(&budget)`](crate::RetryExt::budget). If tests pause tokio's clock, use a separate budget per test:
 /// advancing the clock in one test would expire deposits in the others.
 ///
@@ -99,22 +99,21 @@ use crate::nanos::nanos;
 ///
 /// Iterators of `Result`s [pause by themselves](crate::RetryIteratorExt) at the start of the following `next`.
 ///
-/// The pause does not grow, because each start is a first attempt: while the budget is spent, the loop makes
-/// about one call per [`initial_delay`](crate::RetryPolicy::initial_delay). With three attempts and the default
-/// delays, that is the rate of the same loop without a budget. A loop with more attempts should pause for
-/// longer.
+/// The pause does not grow, because each start is a first attempt. While the budget is spent, the loop makes about
+/// one call per [`initial_delay`](crate::RetryPolicy::initial_delay). With three attempts and the default delays,
+/// that is the rate of the same loop without a budget. A loop with more attempts should pause for longer.
 pub struct RetryBudget {
     ledger: Ledger<AtomicU64, SLICES>,
-    /// In millionths.
+    /// Retries per success, in millionths.
     ratio: u32,
     min_retries: u32,
     window: Duration,
-    /// The binary logarithm of a slice in nanoseconds: a success has no time to compute it.
+    /// The binary logarithm of a slice in nanoseconds, computed here so that a success need not compute it.
     shift: u32,
 }
 
-/// A slice is a power of two of nanoseconds, so that its number takes no division: the largest that
-/// is at most a sixteenth of the window. So 16 to 31 of them are the window.
+/// The fewest slices of a window; a window has 16 to 31. A slice is the largest power of two of nanoseconds that
+/// is at most a sixteenth of the window. With a power of two, the number of a slice takes no division.
 const FEWEST: u64 = 16;
 const SLICES: usize = 32;
 const WINDOW: Duration = Duration::from_secs(10);
@@ -126,7 +125,8 @@ const fn shift(window: Duration) -> u32 {
 const MILLION: u64 = 1_000_000;
 
 impl RetryBudget {
-    /// A window of 10 s, 0.2 retries for each success, and at least 2 retries in each window.
+    /// Returns a budget with a window of 10 s, 0.2 retries for each success, and at least 2 retries in each
+    /// window.
     ///
     /// ```
     /// # use retry_ext::RetryBudget;
@@ -147,7 +147,7 @@ impl RetryBudget {
         }
     }
 
-    /// Sets how many retries a success pays for; counted in millionths.
+    /// Sets the number of retries that a success pays for, in steps of a millionth.
     ///
     /// # Panics
     ///
@@ -170,8 +170,8 @@ impl RetryBudget {
         Self { ratio: (ratio * 1e6 + 0.5) as u32, ..self }
     }
 
-    /// Sets how many retries are granted in each window without any success. Keep it small: every process
-    /// has them.
+    /// Sets the number of retries that each window grants without any success. Keep it small: every process has
+    /// its own minimum.
     ///
     /// ```
     /// # use retry_ext::RetryBudget;
@@ -182,7 +182,7 @@ impl RetryBudget {
         Self { min_retries, ..self }
     }
 
-    /// Sets how long a success and a retry count.
+    /// Sets the time for which a success and a retry count.
     ///
     /// # Panics
     ///
@@ -201,7 +201,7 @@ impl RetryBudget {
         Self { window, shift: shift(window), ..self }
     }
 
-    /// How many retries could be made now, all at once: for gauges.
+    /// Returns the number of retries that could be made now, all at once. Use it for gauges.
     ///
     /// ```
     /// use retry_ext::{RetryBudget, RetryExt, RetryPolicy};
@@ -233,13 +233,13 @@ impl RetryBudget {
         self.withdraw()
     }
 
-    /// An operation has succeeded.
+    /// Records the success of an operation.
     #[inline]
     pub(crate) fn deposit(&self) {
         self.ledger.deposit(ticks() >> self.shift);
     }
 
-    /// A retry is to be scheduled: whether it may.
+    /// Withdraws one retry if one is available. Returns whether it was.
     pub(crate) fn withdraw(&self) -> bool {
         self.ledger.withdraw(self.now(), |deposits| self.allowed(deposits))
     }
@@ -248,13 +248,13 @@ impl RetryBudget {
         deposits * u64::from(self.ratio) / MILLION + u64::from(self.min_retries)
     }
 
-    /// The slice that runs now, and how many of them are the window.
+    /// Returns the current slice, and the number of slices in the window.
     fn now(&self) -> Now {
         Now { slice: ticks() >> self.shift, span: nanos(self.window) >> self.shift }
     }
 }
 
-/// So that [`budget`](crate::RetryExt::budget) takes a reference and a smart pointer alike.
+/// Lets [`budget`](crate::RetryExt::budget) take a reference or a smart pointer.
 impl AsRef<Self> for RetryBudget {
     fn as_ref(&self) -> &Self {
         self
@@ -262,7 +262,7 @@ impl AsRef<Self> for RetryBudget {
 }
 
 impl Default for RetryBudget {
-    /// [`RetryBudget::new`].
+    /// Returns [`RetryBudget::new`].
     fn default() -> Self {
         Self::new()
     }
@@ -279,7 +279,7 @@ impl fmt::Debug for RetryBudget {
     }
 }
 
-/// A place in time: a slice, which is the last of so many that count.
+/// A position in time: the last `span` slices count, and `slice` is the last of them.
 #[derive(Clone, Copy)]
 struct Now {
     slice: u64,
@@ -287,7 +287,7 @@ struct Now {
 }
 
 impl Now {
-    /// Whether what happened in this slice still counts, or will.
+    /// Returns whether the events of this slice still count, or will count.
     fn counts(self, slice: u64) -> bool {
         slice + self.span > self.slice
     }
@@ -295,15 +295,14 @@ impl Now {
 
 /// Deposits and withdrawals of the last `N` slices.
 ///
-/// Each word holds the number of a slice and a count of what happened in it. Both only grow, so that
-/// a word that has not changed has not been changed in between, and old contents are told from new
-/// ones after any time.
+/// Each word holds the number of a slice and a count of its events. Both only grow. An equal word has therefore
+/// not changed in between, and old contents differ from new ones after any time.
 ///
-/// All withdrawals go through `head`, the count of the newest slice in which one was made: a
-/// withdrawal is the exchange of that one word, and fails if there was another since the sum was
-/// taken. That is what makes the sum exact, but for a thread that sleeps for a whole window between
-/// its look at the clock and the exchange: it is charged when it looked. Whoever moves `head` on to a new slice has recorded its
-/// old contents in `withdrawn` before.
+/// All withdrawals go through `head`, the count of the newest slice with a withdrawal. A withdrawal exchanges that
+/// one word, and fails if there was another since the sum was taken. This makes the sum exact. The exception is a
+/// thread that sleeps for a whole window between reading the clock and the exchange. Its withdrawal is charged to
+/// the slice in which it read the clock. A thread that moves `head` to a new slice has first recorded the old
+/// contents in `withdrawn`.
 #[derive(Debug)]
 struct Ledger<A, const N: usize> {
     deposited: [A; N],
@@ -311,7 +310,7 @@ struct Ledger<A, const N: usize> {
     head: A,
 }
 
-/// An atomic word; another one than the standard library's where all interleavings are tried.
+/// An atomic word: the standard library's, or loom's if all interleavings are tried.
 trait Word {
     fn load(&self) -> u64;
     fn add_one(&self) -> u64;
@@ -339,11 +338,11 @@ impl Word for AtomicU64 {
     }
 }
 
-/// The lower bits of a word count; 40 bits are left for the number of the slice.
+/// The number of lower bits of a word, which hold a count; 40 bits are left for the number of the slice.
 const COUNT_BITS: u32 = 24;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
-/// No slice counts further; what is above is left for threads that have added one too many and not yet
-/// taken it back.
+/// The largest count of a slice. The values above it are left for threads that have added one too many and have
+/// not yet taken it back.
 const COUNT_MAX: u64 = COUNT_MASK - (1 << 16);
 
 const fn pack(slice: u64, count: u64) -> u64 {
@@ -361,14 +360,14 @@ const fn count_of(word: u64) -> u64 {
 impl<A: Word, const N: usize> Ledger<A, N> {
     #[inline]
     fn place(slice: u64) -> usize {
-        usize::try_from(slice % N as u64).unwrap_or(0) // it is below N
+        usize::try_from(slice % N as u64).unwrap_or(0) // the remainder is below `N`
     }
 
-    /// One addition, but for the first deposit of a slice.
+    /// Deposits in a slice. This takes one addition, except for the first deposit of a slice.
     ///
-    /// Added to a slice that is over, it counts nowhere: its place is taken again only after more
-    /// slices than the window has. A newer slice has the place only if this thread has slept for a
-    /// whole window since it read the clock: then the deposit counts for the time at which it arrives.
+    /// A deposit in a slice that is over counts nowhere: its place is reused only after more slices than the
+    /// window has. A newer slice has the place only if this thread has slept for a whole window since it read the
+    /// clock. The deposit then counts for the newer slice.
     #[inline]
     fn deposit(&self, slice: u64) {
         let word = &self.deposited[Self::place(slice)];
@@ -378,7 +377,7 @@ impl<A: Word, const N: usize> Ledger<A, N> {
         }
     }
 
-    /// The first deposit of a slice, or one too many for it.
+    /// Makes the first deposit of a slice, or takes back a deposit that is one too many for it.
     #[cold]
     fn begin(word: &A, slice: u64) {
         let mut seen = word.load();
@@ -389,11 +388,11 @@ impl<A: Word, const N: usize> Ledger<A, N> {
             }
         }
         if count_of(seen) < COUNT_MAX {
-            // Another thread has begun the slice; what this one added went to the old contents.
+            // Another thread has begun the slice, and the addition of this thread went to the old contents.
             word.add_one();
             return;
         }
-        // One too many is taken back, unless it has gone with its slice.
+        // Takes back the deposit that is one too many, unless its slice is gone.
         while slice_of(seen) == slice {
             match word.exchange(seen, seen - 1) {
                 Ok(_) => return,
@@ -402,21 +401,21 @@ impl<A: Word, const N: usize> Ledger<A, N> {
         }
     }
 
-    /// The deposits that count in this slice. Newer ones do as well: another thread's clock was read
-    /// later.
+    /// Returns the number of deposits that count in this slice. Newer deposits count as well, because another
+    /// thread read its clock later.
     fn deposits(&self, now: Now) -> u64 {
         let words = self.deposited.iter().map(Word::load);
         words.filter(|word| now.counts(slice_of(*word))).map(count_of).sum()
     }
 
-    /// The withdrawals of the slices before this one that still count.
+    /// Returns the number of withdrawals that still count, of the slices before this one.
     fn withdrawals_before(&self, now: Now) -> u64 {
         let words = self.withdrawn.iter().map(Word::load);
         let before = words.filter(|word| slice_of(*word) < now.slice);
         before.filter(|word| now.counts(slice_of(*word))).map(count_of).sum()
     }
 
-    /// Where withdrawals stand, seen from this slice: the newest slice, and the count in it.
+    /// Returns the newest slice of withdrawals, seen from this slice, and the count in it.
     fn newest(&self, head: u64, now: Now) -> (Now, u64) {
         if slice_of(head) >= now.slice {
             return (Now { slice: slice_of(head), ..now }, count_of(head));
@@ -466,12 +465,12 @@ mod tests {
         Small::of(|| AtomicU64::new(0))
     }
 
-    /// Half a retry for each deposit, and one for nothing.
+    /// Allows half a retry for each deposit, and one without any.
     fn half(deposits: u64) -> u64 {
         deposits / 2 + 1
     }
 
-    /// Four slices are the window.
+    /// Returns a position in a window of four slices.
     fn at(slice: u64) -> Now {
         Now { slice, span: 4 }
     }
@@ -501,7 +500,7 @@ mod tests {
         assert_eq!(ledger.available(at(103), half), 6);
         assert_eq!(ledger.available(at(104), half), 1);
         assert_eq!(drain(&ledger, 101), 6);
-        // The deposits are gone at 104, the withdrawals at 105.
+        // The deposits expire at 104, and the withdrawals at 105.
         assert_eq!(drain(&ledger, 104), 0);
         assert_eq!(drain(&ledger, 105), 1);
         assert_eq!(drain(&ledger, 108), 0);
@@ -526,7 +525,7 @@ mod tests {
         assert!(ledger.withdraw(at(200), half));
         assert!(!ledger.withdraw(at(190), half), "what is newer counts");
         ledger.deposit(200);
-        ledger.deposit(196); // the place of 200: counted as it arrives
+        ledger.deposit(196); // in the place of 200, so counted in 200
         assert_eq!(ledger.available(at(200), half), 1);
         assert!(ledger.withdraw(at(199), half));
         assert!(!ledger.withdraw(at(200), half));
@@ -548,7 +547,7 @@ mod tests {
         let two = |_deposits| 2;
         assert!(ledger.withdraw(at(200), two));
         assert_eq!(ledger.available(at(201), two), 1);
-        // A thread with an old clock goes on in the slice that the look has recorded.
+        // A thread with an old clock continues in the slice that `available` has recorded.
         assert_eq!(ledger.available(at(200), two), 1);
         assert!(ledger.withdraw(at(200), two));
     }
@@ -568,7 +567,7 @@ mod tests {
             ledger.deposit(8);
             assert_eq!(ledger.deposits(at(8)), COUNT_MAX);
         }
-        // Nor does a thread take it further that has found an older slice there.
+        // A thread that found an older slice there does not exceed the largest count either.
         Small::begin(&ledger.deposited[Small::place(8)], 8);
         assert!(ledger.deposits(at(8)) <= COUNT_MAX);
         ledger.deposit(8 + 4);
@@ -595,15 +594,15 @@ mod tests {
         }
     }
 
-    /// With up to two switches away from a thread that could go on: more takes hours, and loom's
-    /// authors know of few faults that need more.
+    /// Tries all interleavings with at most two switches away from a runnable thread. More switches take hours,
+    /// and loom's authors know of few faults that need more.
     fn every_interleaving(model: impl Fn() + Sync + Send + 'static) {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(2);
         builder.check(model);
     }
 
-    /// Three threads over the change of a slice.
+    /// Runs three threads across the change of a slice.
     #[test]
     fn no_interleaving_overdraws_or_refuses_what_is_there() {
         use loom::sync::Arc;
@@ -657,7 +656,7 @@ mod tests {
         });
     }
 
-    /// Two threads begin the same slice in a place that an older one has had.
+    /// Begins the same slice from two threads, in the place of an older slice.
     #[test]
     fn no_interleaving_loses_a_deposit_where_a_slice_begins() {
         use loom::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is left when a retry gave up.
+//! The error of a retry that gave up.
 
 use core::fmt;
 use core::time::Duration;
@@ -8,10 +8,10 @@ use crate::sealed::Sealed;
 use crate::text::Effort;
 use crate::transient::IsTransient;
 
-/// The last error of an operation, with why there was no further attempt.
+/// The last error of an operation, and the reason for which there was no further attempt.
 ///
-/// Its [`source`](std::error::Error::source) is that last error, and its own message does not repeat
-/// it, so that a report of the whole chain says each thing once:
+/// [`source`](std::error::Error::source) returns that last error, and the message does not repeat it. A report of
+/// the whole chain therefore has each message once:
 ///
 /// ```
 /// use retry_ext::{RetryExt, RetryPolicy};
@@ -22,12 +22,12 @@ use crate::transient::IsTransient;
 /// assert_eq!(error.error().kind(), std::io::ErrorKind::NotFound);
 /// ```
 ///
-/// It is [never transient](#impl-IsTransient-for-RetryError<E>): a retry around a retry does not
-/// multiply the calls, as long as the `RetryError` itself is passed on.
+/// It is [never transient](#impl-IsTransient-for-RetryError<E>): a retry around a retry does not multiply the
+/// calls, as long as the `RetryError` itself is passed on.
 ///
-/// It takes the memory of one error, however many attempts there were. It is a
-/// [`std::error::Error`] where `E` is one; around what is not, such as `anyhow::Error` or a
-/// `Box<dyn Error>`, use `.map_err(RetryError::into_error)?`.
+/// It holds only the last error, so its memory does not grow with the attempts. It is a [`std::error::Error`] if
+/// `E` is one. If `E` is not, such as `anyhow::Error` or a `Box<dyn Error>`, use
+/// `.map_err(RetryError::into_error)?`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("gave up after {}: {reason}", Effort { attempts: *.attempts, waited: *.waited })]
 pub struct RetryError<E> {
@@ -45,7 +45,7 @@ impl<E> RetryError<E> {
         Self { error, waited, next_delay, attempts, reason }
     }
 
-    /// The error of the last attempt.
+    /// Returns the error of the last attempt.
     ///
     /// ```
     /// # use retry_ext::{RetryExt, RetryPolicy};
@@ -57,8 +57,8 @@ impl<E> RetryError<E> {
         &self.error
     }
 
-    /// Gives the error of the last attempt back. It is as transient as it was: a retry further out
-    /// would try it again.
+    /// Returns the error of the last attempt by value. It is as transient as it was, so an outer retry would try
+    /// again.
     ///
     /// ```
     /// # use retry_ext::{RetryError, RetryExt, RetryPolicy};
@@ -72,7 +72,7 @@ impl<E> RetryError<E> {
         self.error
     }
 
-    /// How many times the operation was called, at least 1.
+    /// Returns the number of calls of the operation, at least 1.
     ///
     /// ```
     /// # use retry_ext::{RetryExt, RetryPolicy};
@@ -84,8 +84,8 @@ impl<E> RetryError<E> {
         self.attempts
     }
 
-    /// The sum of the waits between the attempts, as they were asked for; one above 584 years is told
-    /// as [`Duration::MAX`]. A wait that ended with [`StopReason::Cancelled`] is not in it.
+    /// Returns the sum of the requested waits between the attempts. A sum above 584 years is reported as
+    /// [`Duration::MAX`]. A wait that ended with [`StopReason::Cancelled`] is not included.
     ///
     /// ```
     /// # use retry_ext::{RetryExt, RetryPolicy};
@@ -101,7 +101,7 @@ impl<E> RetryError<E> {
         self.waited.get()
     }
 
-    /// Why there was no further attempt.
+    /// Returns the reason for which there was no further attempt.
     ///
     /// ```
     /// # use retry_ext::{RetryExt, RetryPolicy, StopReason};
@@ -113,8 +113,8 @@ impl<E> RetryError<E> {
         self.reason
     }
 
-    /// Returns the wait that was refused or cut short. A loop that calls the operation again should pause for
-    /// this long first; otherwise it turns a spent budget or a deadline into a busy loop.
+    /// Returns the wait that was refused or cut short. A loop that calls the operation again should pause for this
+    /// long first. Otherwise it turns a spent budget or a deadline into a busy loop.
     ///
     /// | reason | `next_delay` |
     /// |---|---|
@@ -139,7 +139,7 @@ impl<E> RetryError<E> {
     }
 }
 
-/// The reason for a stop, and the wait that was refused.
+/// The reason for a stop, and the refused wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stop {
     next_delay: NextDelay,
@@ -147,12 +147,12 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// A stop without a delay that could have followed.
+    /// Returns a stop for which no delay could have followed.
     pub(crate) const fn because(reason: StopReason) -> Self {
         Self { next_delay: NextDelay::NONE, reason }
     }
 
-    /// A stop in place of a delay.
+    /// Returns a stop in place of a delay.
     pub(crate) const fn instead_of(delay: Duration, reason: StopReason) -> Self {
         Self { next_delay: NextDelay(nanos(delay)), reason }
     }
@@ -185,7 +185,7 @@ impl fmt::Debug for NextDelay {
 }
 
 impl<T, E> RetryError<Result<T, E>> {
-    /// Returns the last value, or the last error with the rest.
+    /// Returns the last value, or the last error in its `RetryError`.
     pub(crate) fn transpose(self) -> Result<T, RetryError<E>> {
         let Self { error: outcome, waited, next_delay, attempts, reason } = self;
         outcome.map_err(|error| RetryError { error, waited, next_delay, attempts, reason })
@@ -207,8 +207,8 @@ impl<T, E> RetryError<Result<T, E>> {
 pub trait RetryResultExt<T, E>: Sealed {
     /// Returns the last error itself, for a function whose signature has no room for a [`RetryError`].
     ///
-    /// The plain error is as transient as it was: a retry further out tries it again, so three layers of three attempts
-    /// make 27 calls. There is therefore no conversion that `?` could do unseen.
+    /// The plain error is as transient as it was, so an outer retry tries again: three layers of three attempts
+    /// make 27 calls. There is therefore no conversion that `?` could apply unseen.
     ///
     /// # Errors
     ///
@@ -232,7 +232,7 @@ impl<T, E> RetryResultExt<T, E> for Result<T, RetryError<E>> {
 
 impl<T, E> Sealed for Result<T, RetryError<E>> {}
 
-/// Never transient: the retry that gave up has already tried as often as allowed.
+/// Returns `false`: the retry that gave up has already made every allowed attempt.
 ///
 /// ```
 /// use retry_ext::{RetryExt, RetryPolicy};
@@ -243,7 +243,7 @@ impl<T, E> Sealed for Result<T, RetryError<E>> {}
 ///     (&mut connect).sleep_with(|_| ()).retry_with(RetryPolicy::new())
 /// };
 /// assert!(inner.sleep_with(|_| ()).retry_with(RetryPolicy::new()).is_err());
-/// assert_eq!(calls, 3); // and not 9
+/// assert_eq!(calls, 3); // not 9
 /// ```
 impl<E> IsTransient for RetryError<E> {
     fn is_transient(&self) -> bool {
@@ -251,10 +251,10 @@ impl<E> IsTransient for RetryError<E> {
     }
 }
 
-/// Why there was no further attempt.
+/// The reason for which there was no further attempt.
 ///
-/// Where several reasons hold, the first of this order is told: permanent, attempts exhausted,
-/// retry-after too long, deadline exceeded, budget exhausted.
+/// If several reasons apply, the first of this order is reported: permanent, attempts exhausted, retry-after too
+/// long, deadline exceeded, budget exhausted.
 ///
 /// ```
 /// use retry_ext::StopReason;

@@ -1,4 +1,4 @@
-//! The event of a retry, and observers.
+//! Events of retries, and observers.
 
 use core::fmt;
 use core::time::Duration;
@@ -10,10 +10,10 @@ use crate::nanos::TotalWait;
 use crate::policy::RetryPolicy;
 use crate::text::{AttemptOf, Shown};
 
-/// A retry that is about to be waited for. Given to [`on_retry`](crate::RetryExt::on_retry).
+/// A retry before its wait; passed to [`on_retry`](crate::RetryExt::on_retry).
 ///
-/// Its `Display` says what happened and what comes, without the error's own text, which may hold
-/// what does not belong on a terminal:
+/// Its `Display` describes the failed attempt and the wait. It leaves out the error's own text, which may not
+/// belong on a terminal:
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
@@ -33,17 +33,17 @@ use crate::text::{AttemptOf, Shown};
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct RetryEvent<'a, E> {
-    /// The attempt that just failed, from 1.
+    /// The number of the failed attempt, from 1.
     pub attempt: u32,
     /// The largest number of attempts, the first included; `u32::MAX` if attempts are unlimited.
     pub max_attempts: u32,
-    /// Exactly what will now be waited.
+    /// The exact wait that follows.
     pub delay: Duration,
-    /// What was waited so far; this delay is not yet in it.
+    /// The sum of the waits so far, without `delay`.
     pub waited: Duration,
-    /// The error of the attempt that just failed; after [`classify`](crate::RetryExt::classify), its whole outcome.
+    /// The error of the failed attempt; after [`classify`](crate::RetryExt::classify), its whole outcome.
     pub error: &'a E,
-    /// The name of the policy, where it has one.
+    /// The name of the policy, if it has one.
     pub name: Option<&'static str>,
 }
 
@@ -57,9 +57,9 @@ impl<E> fmt::Display for RetryEvent<'_, E> {
 /// Receives a report of every retry, success and failure of the operations that it observes, for metrics. Attach it with
 /// `.observe(&observer)`.
 ///
-/// All methods do nothing unless they are implemented. They take `&self`, so an observer can be a `static` that many
-/// threads share. [`RetryStats`](crate::RetryStats) is a ready one. The methods run on the operation's thread, so
-/// they should be quick.
+/// All methods do nothing unless they are implemented. They take `&self`, so an observer can be a `static` that
+/// many threads share. [`RetryStats`](crate::RetryStats) is a ready-made observer. The methods run on the
+/// operation's thread, so they should be quick.
 ///
 /// Some operations end without an outcome: a dropped future, a panic, a loop that never calls `step` or `succeeded`.
 /// Observers see only their retries.
@@ -86,7 +86,7 @@ impl<E> fmt::Display for RetryEvent<'_, E> {
 /// assert_eq!(alarm.hopeless.into_inner(), 1);
 /// ```
 pub trait Observer {
-    /// A retry is scheduled; its wait begins now.
+    /// Receives a scheduled retry; its wait begins now.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -107,7 +107,7 @@ pub trait Observer {
         let _ = (observation, delay);
     }
 
-    /// The operation has succeeded, at first or after retries.
+    /// Receives the success of an operation, at its first attempt or after retries.
     ///
     /// ```
     /// # use retry_ext::{Observation, Observer};
@@ -127,7 +127,7 @@ pub trait Observer {
         let _ = observation;
     }
 
-    /// There is no further attempt, for whatever reason, permanent errors among them.
+    /// Receives the end of an operation without a further attempt, for any reason, permanent errors included.
     ///
     /// ```
     /// # use retry_ext::{Observation, Observer, StopReason};
@@ -148,12 +148,12 @@ pub trait Observer {
     }
 }
 
-/// Nobody.
+/// Ignores every report.
 impl Observer for () {}
 
 macro_rules! delegate_to_pointee {
     ($($pointer:ty),*) => {$(
-        /// As the observer it points to.
+        /// Passes every report to the observer behind the pointer.
         impl<O: Observer + ?Sized> Observer for $pointer {
             fn on_retry(&self, observation: &Observation, delay: Duration) {
                 (**self).on_retry(observation, delay);
@@ -174,7 +174,7 @@ delegate_to_pointee!(&O);
 #[cfg(feature = "std")]
 delegate_to_pointee!(Box<O>, Arc<O>);
 
-/// Where an observed operation stands.
+/// The state of an observed operation.
 ///
 /// ```
 /// use retry_ext::{Observation, Observer, RetryExt, RetryPolicy};
@@ -194,14 +194,14 @@ delegate_to_pointee!(Box<O>, Arc<O>);
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Observation {
-    /// The name of the policy, where it has one.
+    /// The name of the policy, if it has one.
     pub name: Option<&'static str>,
     /// The number of attempts so far, including the one that has just ended. It is 0 only if an operation was
     /// [resumed](crate::RetryContext::resume) too late for a first attempt.
     pub attempt: u32,
     /// The largest number of attempts, the first included; `u32::MAX` if attempts are unlimited.
     pub max_attempts: u32,
-    /// What was waited so far.
+    /// The sum of the waits so far.
     pub waited: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Counters of what became of operations.
+//! Counters of the outcomes of operations.
 
 use core::fmt;
 #[cfg(target_has_atomic = "64")]
@@ -14,8 +14,8 @@ use crate::event::{Observation, Observer};
 use crate::nanos::nanos;
 use crate::text::Shown;
 
-/// Counts what becomes of the operations that it observes; made to be a `static`, and cheap: a few
-/// relaxed atomic additions for each operation.
+/// Counters of the outcomes of the operations that it observes. Make it a `static`. Each operation costs a few
+/// relaxed atomic additions.
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
@@ -50,7 +50,7 @@ pub struct RetryStats {
     gave_up: [AtomicU64; REASONS.len()],
 }
 
-/// In the order in which they are told.
+/// The reasons, in the order of `gave_up` and of the text.
 const REASONS: [StopReason; 7] = [
     StopReason::Permanent,
     StopReason::AttemptsExhausted,
@@ -74,7 +74,7 @@ const fn place(reason: StopReason) -> usize {
 }
 
 impl RetryStats {
-    /// All zero.
+    /// Returns counters that are all zero.
     ///
     /// ```
     /// # use retry_ext::RetryStats;
@@ -93,8 +93,8 @@ impl RetryStats {
         }
     }
 
-    /// The counters now. They are read one after the other: while operations end, they may differ by
-    /// the few that end in between.
+    /// Returns the current counters. They are read one after the other, so operations that end meanwhile may be
+    /// missing in some of them.
     ///
     /// ```
     /// # use retry_ext::{RetryExt, RetryPolicy, RetryStats};
@@ -147,20 +147,20 @@ impl RetryStats {
         if !observation.waited.is_zero() {
             let waited = nanos(observation.waited);
             let sum = |so_far: u64| Some(so_far.saturating_add(waited));
-            // The sum always is some.
+            // The sum is always `Some`, so the update cannot fail.
             let _ = self.waited.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
         }
     }
 }
 
-/// Those of its [`snapshot`](RetryStats::snapshot).
+/// Shows the counters as their [`snapshot`](RetryStats::snapshot) does.
 impl fmt::Display for RetryStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.snapshot().fmt(f)
     }
 }
 
-/// What [`RetryStats`] had counted at one time.
+/// The counters of [`RetryStats`] at one time.
 ///
 /// ```
 /// # use retry_ext::RetryStats;
@@ -173,21 +173,21 @@ impl fmt::Display for RetryStats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetrySnapshot {
-    /// Calls of operations that have ended, first attempts and retries.
+    /// Calls of operations that have ended: first attempts and retries.
     pub calls: u64,
     /// Operations whose first attempt succeeded.
     pub succeeded_at_first: u64,
     /// Operations that succeeded at a later attempt.
     pub succeeded_after_retry: u64,
-    /// Retries that were scheduled, also of operations that have not ended yet.
+    /// Retries that were scheduled, including those of operations that have not ended yet.
     pub retries: u64,
-    /// The sum of the waits of operations that have ended, as they were asked for.
+    /// The sum of the requested waits of operations that have ended.
     pub waited: Duration,
     gave_up: [u64; REASONS.len()],
 }
 
 impl RetrySnapshot {
-    /// Operations that gave up for this reason.
+    /// Returns the number of operations that gave up for this reason.
     ///
     /// ```
     /// # use retry_ext::{RetryStats, StopReason};
@@ -198,7 +198,7 @@ impl RetrySnapshot {
         self.gave_up[place(reason)]
     }
 
-    /// Operations that gave up for any reason, with each reason and its number.
+    /// Returns an iterator over all reasons, each with the number of operations that gave up for it.
     ///
     /// ```
     /// # use retry_ext::RetryStats;
@@ -234,7 +234,7 @@ impl fmt::Display for RetrySnapshot {
     }
 }
 
-/// A number with its noun.
+/// A number with its noun, singular or plural.
 struct Counted(u64, &'static str, &'static str);
 
 impl fmt::Display for Counted {
