@@ -11,10 +11,10 @@ use crate::jitter::Jitter;
 use crate::nanos::{LONGEST, TotalWait, below_a_second, nanos};
 use crate::operation::Deadline;
 
-/// How often an operation is attempted, how long all of it may take, and the [`Backoff`] between.
+/// A retry policy: the number of attempts, the [`Backoff`] between them, and a deadline for all of them together.
 ///
-/// A `Copy` value without closures (240 bytes on 64-bit targets): make it a constant and share it. Every setter is a
-/// `const fn`, so that a constant with a value that makes no sense does not compile:
+/// A `Copy` value without closures (240 bytes on 64-bit targets): make it a constant and share it. Every setter is
+/// a `const fn`, so a constant with an invalid value does not compile:
 ///
 /// ```
 /// use std::time::Duration;
@@ -48,9 +48,9 @@ use crate::operation::Deadline;
 /// | [`name`](Self::with_name) | none | |
 /// | [`logging`](Self::with_logging) | on | |
 ///
-/// So the defaults call up to three times and wait 1 s and 2 s in between.
+/// With the defaults, an operation is called up to three times, with waits of 1 s and 2 s.
 ///
-/// A setter returns the changed policy; dropping that is a mistake that the compiler reports:
+/// A setter returns the changed policy. The compiler reports a dropped result:
 ///
 /// ```compile_fail
 /// #![deny(unused_must_use)]
@@ -66,11 +66,11 @@ pub struct RetryPolicy {
     max_retry_after: Option<Duration>,
     budget: Option<&'static RetryBudget>,
     name: Option<&'static str>,
-    /// The code of a deadline or a budget, if there is one: one test on a first success instead of two.
+    /// The code of a deadline or a budget, if there is one. A first success tests this one field instead of two.
     limits: Option<&'static Limits>,
     max_attempts: u32,
-    /// The number of attempts if that is the only limit, 0 if there is a deadline or a budget. One comparison per
-    /// retry instead of two.
+    /// The number of attempts if that is the only limit, or 0 if there is a deadline or a budget. Each retry makes
+    /// one comparison instead of two.
     plain_attempts: u32,
     logging: bool,
     /// The settings of the backoff that were set on the policy: a later `with_backoff` keeps them.
@@ -84,7 +84,7 @@ const JITTER: u8 = 1 << 3;
 const SEED: u8 = 1 << 4;
 
 impl RetryPolicy {
-    /// Three attempts with [`Backoff::exponential`] between: waits of 1 s and 2 s.
+    /// Returns a policy of three attempts with [`Backoff::exponential`] between them: waits of 1 s and 2 s.
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;
@@ -106,8 +106,8 @@ impl RetryPolicy {
         }
     }
 
-    /// Attempts without limit until a deadline, with [`Backoff::exponential`] between.
-    /// [`with_max_elapsed`](Self::with_max_elapsed) alone keeps the limit of three attempts.
+    /// Returns a policy of unlimited attempts until a deadline, with [`Backoff::exponential`] between them. In
+    /// contrast, [`with_max_elapsed`](Self::with_max_elapsed) alone keeps the limit of three attempts.
     ///
     /// ```
     /// # use std::io::{Error, ErrorKind};
@@ -124,9 +124,9 @@ impl RetryPolicy {
         Self::forever().with_max_elapsed(deadline)
     }
 
-    /// Attempts without limit, with [`Backoff::exponential`] between. For loops that reconnect for as long as the
-    /// program runs; anything that a caller waits for needs a limit. No [`RetryConfig`](crate::RetryConfig) can reach
-    /// this: only code may retry forever.
+    /// Returns a policy of unlimited attempts, with [`Backoff::exponential`] between them. Use it for loops that
+    /// reconnect for as long as the program runs. An operation that a caller waits for needs a limit. A
+    /// [`RetryConfig`](crate::RetryConfig) cannot set this: only code may retry forever.
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;
@@ -139,8 +139,8 @@ impl RetryPolicy {
 
     /// Sets the delays: first delay, factor, increment, cap, jitter and seed.
     ///
-    /// Settings made on the policy itself, such as [`with_jitter`](Self::with_jitter), win over those of
-    /// the backoff, whichever comes first. Everything else of an earlier backoff is replaced.
+    /// Settings made on the policy itself, such as [`with_jitter`](Self::with_jitter), take precedence over those
+    /// of the backoff, in any order of calls. The new backoff replaces all other settings of an earlier backoff.
     ///
     /// ```
     /// # use retry_ext::{Backoff, Jitter, RetryPolicy};
@@ -170,7 +170,7 @@ impl RetryPolicy {
         Self { backoff, ..self }
     }
 
-    /// Sets something of the backoff on the policy itself.
+    /// Sets one setting of the backoff on the policy itself.
     const fn with_own(self, setting: u8, backoff: Backoff) -> Self {
         Self { backoff, own: self.own | setting, ..self }
     }
@@ -181,8 +181,8 @@ impl RetryPolicy {
         self
     }
 
-    /// Sets how many times the operation is called at most, the first call included: 1 means no
-    /// retry, `u32::MAX` is as good as no limit.
+    /// Sets the largest number of calls of the operation, the first call included: 1 means no retry, and
+    /// `u32::MAX` means no limit.
     ///
     /// # Panics
     ///
@@ -204,20 +204,22 @@ impl RetryPolicy {
 
     /// Sets a deadline, counted from the start of the first attempt.
     ///
-    /// A wait that would end after it is not started, and none once it has been reached: the retry stops at once with
-    /// [`DeadlineExceeded`](crate::StopReason::DeadlineExceeded), instead of shortening the wait or
-    /// sleeping towards an attempt that comes too late. An attempt that is running is not
-    /// interrupted; give the operation a timeout of its own. The time of an
-    /// [`on_retry`](crate::RetryExt::on_retry) hook, and of a sleeper that sleeps too long, is not
-    /// foreseen. The clock is the system's monotonic one; with the feature `tokio`, inside of a tokio
-    /// runtime, it is tokio's, which tests can pause. In a browser there is one with the feature `web`;
+    /// A wait that would end after the deadline is not started, and no wait starts once the deadline has passed.
+    /// The retry stops at once with [`DeadlineExceeded`](crate::StopReason::DeadlineExceeded), instead of
+    /// shortening the wait or sleeping towards an attempt that comes too late.
+    ///
+    /// A running attempt is not interrupted: give the operation its own timeout. Time spent in an
+    /// [`on_retry`](crate::RetryExt::on_retry) hook, or oversleeping, is not accounted for in advance.
+    ///
+    /// The clock is the system's monotonic clock. With the feature `tokio`, inside a tokio runtime, it is tokio's
+    /// clock, which tests can pause. In a browser, the feature `web` supplies the clock;
     /// without it, only the waits count.
     ///
     /// ```
     /// # use std::io::{Error, ErrorKind};
     /// # use std::time::Duration;
     /// # use retry_ext::{RetryExt, RetryPolicy, StopReason};
-    /// // Waits of 1 and 2 s fit into 5 s, the 4 s after them do not.
+    /// Waits of 1 and 2 s fit into 5 s; the following wait of 4 s does not.
     /// let policy = RetryPolicy::new().with_max_attempts(10).with_max_elapsed(Duration::from_secs(5));
     /// let error = (|| Err::<(), _>(Error::from(ErrorKind::TimedOut)))
     ///     .sleep_with(|_| ())
@@ -244,8 +246,8 @@ impl RetryPolicy {
         Self { max_elapsed: None, limits, ..self }.consistent()
     }
 
-    /// Shares a budget of retries with all operations that have it. Its successes feed it, its retries
-    /// are charged to it, and where it is spent a retry stops with
+    /// Shares a budget of retries with all operations that have it. Their successes refill the budget, and their
+    /// retries are charged to it. If it is spent, a retry stops with
     /// [`BudgetExhausted`](crate::StopReason::BudgetExhausted).
     ///
     /// ```
@@ -258,7 +260,7 @@ impl RetryPolicy {
         Self { budget: Some(budget), limits: Some(&Limits::BUDGET), ..self }.consistent()
     }
 
-    /// Sets a name. Log records say it instead of the place in the code, and events carry it.
+    /// Sets a name. Log records contain it instead of the place in the code, and events carry it.
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;
@@ -269,9 +271,9 @@ impl RetryPolicy {
         Self { name: Some(name), ..self }
     }
 
-    /// Sets whether retries are logged, with the `log` crate under the target `retry_ext`: a `warn`
-    /// record for each retry and for giving up on a transient error, a `debug` record when an
-    /// operation recovers. No record holds any of the error's text.
+    /// Sets whether retries are logged, with the `log` crate under the target `retry_ext`. Each retry, and giving
+    /// up on a transient error, is a `warn` record. A recovery is a `debug` record. No record contains the error's
+    /// text.
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;
@@ -281,7 +283,8 @@ impl RetryPolicy {
         Self { logging, ..self }
     }
 
-    /// Short for the backoff's [`with_initial_delay`](Backoff::with_initial_delay).
+    /// Sets the delay before the first retry; short for the backoff's
+    /// [`with_initial_delay`](Backoff::with_initial_delay).
     ///
     /// ```
     /// # use std::time::Duration;
@@ -293,7 +296,8 @@ impl RetryPolicy {
         self.with_own(INITIAL_DELAY, self.backoff.with_initial_delay(initial_delay))
     }
 
-    /// Short for the backoff's [`with_factor`](Backoff::with_factor).
+    /// Sets the factor between one delay and the next; short for the backoff's
+    /// [`with_factor`](Backoff::with_factor).
     ///
     /// # Panics
     ///
@@ -309,8 +313,8 @@ impl RetryPolicy {
         self.with_own(FACTOR, self.backoff.with_factor(factor))
     }
 
-    /// Short for the backoff's [`with_max_delay`](Backoff::with_max_delay). This cap also limits a server's hint, unless
-    /// [`with_max_retry_after`](Self::with_max_retry_after) is set.
+    /// Sets the cap; short for the backoff's [`with_max_delay`](Backoff::with_max_delay). This cap also limits a
+    /// server's hint, unless [`with_max_retry_after`](Self::with_max_retry_after) is set.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -323,10 +327,10 @@ impl RetryPolicy {
     }
 
     /// Sets the longest [`retry_after`](crate::IsTransient::retry_after) hint that is obeyed. A longer hint stops
-    /// the retry with [`RetryAfterTooLong`](crate::StopReason::RetryAfterTooLong). Unless it is set, the limit is
+    /// the retry with [`RetryAfterTooLong`](crate::StopReason::RetryAfterTooLong). The default is
     /// [`max_delay`](Self::max_delay).
     ///
-    /// It bounds hints only: a limit below `max_delay` does not shorten the delays of the backoff.
+    /// The limit applies to hints only: a limit below `max_delay` does not shorten the delays of the backoff.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -348,7 +352,7 @@ impl RetryPolicy {
         Self { max_retry_after: Some(max_retry_after), ..self }
     }
 
-    /// Short for the backoff's [`with_jitter`](Backoff::with_jitter).
+    /// Sets the jitter; short for the backoff's [`with_jitter`](Backoff::with_jitter).
     ///
     /// ```
     /// # use retry_ext::{Jitter, RetryPolicy};
@@ -358,7 +362,7 @@ impl RetryPolicy {
         self.with_own(JITTER, self.backoff.with_jitter(jitter))
     }
 
-    /// Short for the backoff's [`with_seed`](Backoff::with_seed).
+    /// Sets the seed of the jitter; short for the backoff's [`with_seed`](Backoff::with_seed).
     ///
     /// ```
     /// # use retry_ext::{Jitter, RetryPolicy};
@@ -369,7 +373,7 @@ impl RetryPolicy {
         self.with_own(SEED, self.backoff.with_seed(seed))
     }
 
-    /// The delays.
+    /// Returns the backoff.
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;
@@ -379,7 +383,7 @@ impl RetryPolicy {
         self.backoff
     }
 
-    /// How many times the operation is called at most, the first call included.
+    /// Returns the largest number of calls of the operation, the first call included.
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;
@@ -390,7 +394,7 @@ impl RetryPolicy {
         self.max_attempts
     }
 
-    /// The deadline, counted from the start of the first attempt, where there is one.
+    /// Returns the deadline, counted from the start of the first attempt, if there is one.
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;
@@ -401,7 +405,7 @@ impl RetryPolicy {
         self.max_elapsed
     }
 
-    /// The budget, where there is one.
+    /// Returns the budget, if there is one.
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;
@@ -412,7 +416,7 @@ impl RetryPolicy {
         self.budget
     }
 
-    /// Whether there is a deadline or a budget.
+    /// Returns whether there is a deadline or a budget.
     #[inline]
     pub(crate) const fn has_limits(&self) -> bool {
         self.limits.is_some()
@@ -450,7 +454,7 @@ impl RetryPolicy {
         }
     }
 
-    /// The name, where there is one.
+    /// Returns the name, if there is one.
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;
@@ -461,7 +465,7 @@ impl RetryPolicy {
         self.name
     }
 
-    /// Whether retries are logged.
+    /// Returns whether retries are logged.
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;
@@ -472,7 +476,8 @@ impl RetryPolicy {
         self.logging
     }
 
-    /// Short for the backoff's [`initial_delay`](Backoff::initial_delay).
+    /// Returns the delay before the first retry; short for the backoff's
+    /// [`initial_delay`](Backoff::initial_delay).
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;
@@ -483,7 +488,7 @@ impl RetryPolicy {
         self.backoff.initial_delay()
     }
 
-    /// Short for the backoff's [`factor`](Backoff::factor).
+    /// Returns the factor between one delay and the next; short for the backoff's [`factor`](Backoff::factor).
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;
@@ -494,7 +499,7 @@ impl RetryPolicy {
         self.backoff.factor()
     }
 
-    /// Short for the backoff's [`max_delay`](Backoff::max_delay).
+    /// Returns the cap of every delay; short for the backoff's [`max_delay`](Backoff::max_delay).
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;
@@ -524,13 +529,13 @@ impl RetryPolicy {
         self.plain_attempts
     }
 
-    /// The longest wait after a hint, in nanoseconds. Jitter above a hint may pass a lower delay cap.
+    /// Returns the longest wait after a hint, in nanoseconds. Jitter above a hint may exceed a lower delay cap.
     #[inline]
     pub(crate) fn hint_ceiling(&self) -> u64 {
         nanos(self.max_delay()).max(nanos(self.max_retry_after()))
     }
 
-    /// Converts a wait to a duration. A wait that is too long to be counted becomes the cap as it was set.
+    /// Converts a wait to a duration. A wait longer than 64 bits hold becomes the cap as it was set.
     #[inline]
     pub(crate) const fn duration(&self, nanos: u64) -> Duration {
         match below_a_second(nanos) {
@@ -550,7 +555,7 @@ impl RetryPolicy {
         }
     }
 
-    /// Short for the backoff's [`jitter`](Backoff::jitter).
+    /// Returns the jitter; short for the backoff's [`jitter`](Backoff::jitter).
     ///
     /// ```
     /// # use retry_ext::{Jitter, RetryPolicy};
@@ -561,7 +566,7 @@ impl RetryPolicy {
         self.backoff.jitter()
     }
 
-    /// Short for the backoff's [`seed`](Backoff::seed).
+    /// Returns the seed of the jitter; short for the backoff's [`seed`](Backoff::seed).
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;
@@ -572,10 +577,10 @@ impl RetryPolicy {
         self.backoff.seed()
     }
 
-    /// The delays between the attempts, with jitter: one fewer than there are attempts, so that a
-    /// hand-written loop over them never waits for nothing.
+    /// Returns an iterator over the delays between the attempts, with jitter. It has one delay fewer than there
+    /// are attempts, so a hand-written loop over it never waits without a following attempt.
     ///
-    /// Attempts alone limit them: the deadline and an error's hint are not in a list of delays.
+    /// Only the number of attempts limits the iterator. It does not apply the deadline or an error's hint.
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;
@@ -596,7 +601,7 @@ impl RetryPolicy {
 }
 
 /// The code of a deadline and a budget. It is reached only through these pointers, which the setters of a policy
-/// set, so that a program without a deadline or a budget does not contain their code.
+/// set. A program without a deadline or a budget therefore does not contain the code.
 #[derive(Debug)]
 pub(crate) struct Limits {
     /// Returns the start of a deadline.
@@ -607,7 +612,7 @@ pub(crate) struct Limits {
     feed: fn(&RetryPolicy),
 }
 
-/// A wait that the limits have to allow.
+/// A wait that the limits must allow.
 pub(crate) struct Requested {
     /// The attempt that has failed.
     pub(crate) attempt: u32,
@@ -619,8 +624,8 @@ pub(crate) struct Requested {
 }
 
 impl Requested {
-    /// Makes the stop of a refused wait. A curve may begin at zero, for a fast first retry. A caller that starts over
-    /// must pause all the same, for the first delay that is longer.
+    /// Makes the stop of a refused wait. A curve may begin at zero, for a fast first retry. A caller that starts
+    /// over must still pause, for the first delay that is longer.
     fn refused(&self, policy: &RetryPolicy, reason: StopReason) -> Stop {
         const ZEROS: u32 = 64;
 
@@ -639,7 +644,7 @@ impl Requested {
 impl Limits {
     const DEADLINE: Self =
         Self { start: Self::started, check: Self::check_deadline, feed: |_policy| {} };
-    /// Of a budget, or of both.
+    /// The code of a budget, with or without a deadline.
     const BUDGET: Self =
         Self { start: Self::started, check: Self::check_both, feed: Self::deposit };
 
@@ -653,7 +658,7 @@ impl Limits {
         let start = wait.start.unwrap_or(now);
         let deadline = Deadline { max_elapsed: limit, start: Some(start), waited: wait.waited };
         let elapsed = deadline.elapsed_at(now);
-        // Without time left, not even a zero delay fits. The longest duration is no deadline.
+        // Without time left, not even a zero delay fits. `Duration::MAX` means no deadline.
         let is_over = elapsed >= limit && limit != Duration::MAX;
         if is_over || elapsed.saturating_add(wait.delay) > limit {
             return Err(wait.refused(policy, StopReason::DeadlineExceeded));
@@ -689,7 +694,7 @@ impl Limits {
     }
 }
 
-/// Its settings.
+/// Shows the settings only.
 impl fmt::Debug for RetryPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -708,13 +713,13 @@ impl fmt::Debug for RetryPolicy {
 }
 
 impl Default for RetryPolicy {
-    /// [`RetryPolicy::new`].
+    /// Returns [`RetryPolicy::new`].
     fn default() -> Self {
         Self::new()
     }
 }
 
-/// Three attempts with these delays.
+/// Makes a policy of three attempts with these delays.
 impl From<Backoff> for RetryPolicy {
     fn from(backoff: Backoff) -> Self {
         Self::new().with_backoff(backoff)

@@ -1,4 +1,4 @@
-//! Which errors are transient: `IsTransient`, and `Verdict` for whole outcomes.
+//! The classification of errors: `IsTransient`, and `Verdict` for whole outcomes.
 
 use core::convert::Infallible;
 use core::time::Duration;
@@ -11,12 +11,11 @@ use std::sync::Arc;
 #[cfg(feature = "std")]
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError, TrySendError};
 
-/// An error that says itself whether another attempt may succeed.
+/// An error that reports whether another attempt may succeed.
 ///
-/// Transient is what may pass without anybody doing anything: a connection reset, a timeout, a lock
-/// that is held, a server that is overloaded. Everything else is permanent: a wrong password, a page
-/// that is not there, a value that does not parse. When in doubt, say permanent; a retry that cannot
-/// help costs time, and it costs the other side work.
+/// A transient error may pass without any intervention: a connection reset, a timeout, a lock that is held, a
+/// server that is overloaded. Every other error is permanent: a wrong password, a missing page, a value that does
+/// not parse. When in doubt, return `false`: a retry that cannot help costs time, and costs the other side work.
 ///
 /// ```
 /// use std::time::Duration;
@@ -49,11 +48,12 @@ use std::sync::mpsc::{RecvTimeoutError, TryRecvError, TrySendError};
 /// assert!(!FetchError::Io(std::io::ErrorKind::NotFound.into()).is_transient());
 /// ```
 ///
-/// The module [`codes`](crate::codes) has tables of transient codes, of HTTP and databases, and parses `Retry-After`.
+/// The module [`codes`](crate::codes) has tables of transient codes, for HTTP and databases, and parses
+/// `Retry-After`.
 ///
-/// With the feature `macros`, `#[derive(IsTransient)]` writes such an implementation from attributes.
+/// With the feature `macros`, `#[derive(IsTransient)]` implements the trait from attributes.
 ///
-/// For an error type that does not implement it, say at the call which errors are transient, with
+/// For an error type that does not implement it, classify the errors at the call with
 /// [`retry_if`](crate::RetryExt::retry_if).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be retried: it does not implement `IsTransient`",
@@ -63,7 +63,7 @@ use std::sync::mpsc::{RecvTimeoutError, TryRecvError, TrySendError};
     note = "if the error wraps another `Result`, such as that of a timeout, flatten it first: `(async || timeout(limit, fetch()).await?).retry_with(policy)`"
 )]
 pub trait IsTransient {
-    /// Whether another attempt may succeed.
+    /// Returns whether another attempt may succeed.
     ///
     /// ```
     /// use std::io::ErrorKind;
@@ -75,12 +75,12 @@ pub trait IsTransient {
     #[must_use]
     fn is_transient(&self) -> bool;
 
-    /// A server's hint not to come back before this long, such as HTTP's `Retry-After` (RFC 9110,
+    /// Returns a server's hint: the shortest time before the next attempt, such as HTTP's `Retry-After` (RFC 9110,
     /// section 10.2.3).
     ///
-    /// The wait is then at least this long; jitter is added above it. A hint above
-    /// [`max_retry_after`](crate::RetryPolicy::max_retry_after), which is the delay cap unless set, stops the retry with
-    /// [`RetryAfterTooLong`](crate::StopReason::RetryAfterTooLong). The method is called only if the
+    /// The wait is then at least this long, and jitter is added above it. A hint above
+    /// [`max_retry_after`](crate::RetryPolicy::max_retry_after), which is the delay cap unless set, stops the
+    /// retry with [`RetryAfterTooLong`](crate::StopReason::RetryAfterTooLong). The method is called only if the
     /// error is transient and attempts are left.
     ///
     /// ```
@@ -95,7 +95,8 @@ pub trait IsTransient {
     }
 }
 
-/// The judgement of one outcome, returned by the closure given to [`classify`](crate::RetryExt::classify).
+/// The judgement of one outcome, returned by the closure that is passed to
+/// [`classify`](crate::RetryExt::classify).
 ///
 /// | | `Ok(value)` | `Err(error)` |
 /// |---|---|---|
@@ -126,19 +127,19 @@ pub trait IsTransient {
 #[non_exhaustive]
 #[must_use = "a verdict is returned from the closure given to `classify`"]
 pub enum Verdict {
-    /// The outcome is good. It is returned.
+    /// The outcome is good, and is returned.
     Success,
     /// Another attempt cannot help.
     Permanent,
     /// Another attempt may succeed.
     Transient,
-    /// Another attempt may succeed, but not before this delay: a server's hint, as
+    /// Another attempt may succeed, but not before this delay. It is a server's hint, like
     /// [`IsTransient::retry_after`].
     TransientAfter(Duration),
 }
 
 impl Verdict {
-    /// Returns the verdict of an error on itself, with its hint. It is [`Transient`](Self::Transient),
+    /// Returns the error's own verdict, with its hint: [`Transient`](Self::Transient),
     /// [`TransientAfter`](Self::TransientAfter) or [`Permanent`](Self::Permanent).
     ///
     /// ```
@@ -169,13 +170,14 @@ impl Verdict {
     }
 }
 
-/// By its [kind](io::Error::kind), see the table of [`io::ErrorKind`]; and, since they have no kind
-/// of their own, the two errors of a process or system that has run out of file descriptors
-/// (`EMFILE` and `ENFILE`; on Windows `WSAEMFILE`) are transient: an accept loop that meets them goes
-/// on as soon as a connection is closed.
+/// Classifies the error by its [kind](io::Error::kind); see the table of [`io::ErrorKind`].
 ///
-/// A name that does not resolve is permanent, even where the resolver calls the failure temporary:
-/// the standard library gives it no kind.
+/// The two errors of a process or system that has run out of file descriptors have no kind. They are transient:
+/// `EMFILE` and `ENFILE`, and on Windows `WSAEMFILE`. An accept loop can then continue as soon as a connection is
+/// closed.
+///
+/// A name that does not resolve is permanent, even if the resolver calls the failure temporary: the standard
+/// library gives it no kind.
 #[cfg(feature = "std")]
 impl IsTransient for io::Error {
     fn is_transient(&self) -> bool {
@@ -184,8 +186,8 @@ impl IsTransient for io::Error {
     }
 }
 
-/// POSIX leaves the numbers of `EMFILE` and `ENFILE` open; these are the ones of Linux, macOS and the
-/// BSDs (errno(3)). `WSAEMFILE` is from "Windows Sockets Error Codes".
+/// POSIX leaves the numbers of `EMFILE` and `ENFILE` open. These are the numbers of Linux, macOS and the BSDs
+/// (errno(3)). `WSAEMFILE` is from "Windows Sockets Error Codes".
 #[cfg(feature = "std")]
 const OUT_OF_DESCRIPTORS: &[i32] = if cfg!(unix) {
     &[24, 23]
@@ -198,7 +200,7 @@ const OUT_OF_DESCRIPTORS: &[i32] = if cfg!(unix) {
 /// | transient | because |
 /// |---|---|
 /// | `ConnectionRefused`, `ConnectionReset`, `ConnectionAborted`, `NotConnected`, `BrokenPipe` | the peer went away or is not up yet |
-/// | `UnexpectedEof` | the peer closed in the middle of an answer (for a truncated file, where it is permanent, say so with `retry_if`) |
+/// | `UnexpectedEof` | the peer closed in the middle of an answer (for a truncated file it is permanent: use `retry_if`) |
 /// | `TimedOut` | the peer was too slow this time |
 /// | `HostUnreachable`, `NetworkUnreachable`, `NetworkDown` | routes come and go |
 /// | `Interrupted`, `WouldBlock` | the call itself asks to be made again |
@@ -209,8 +211,8 @@ const OUT_OF_DESCRIPTORS: &[i32] = if cfg!(unix) {
 /// `AddrNotAvailable`, `InvalidInput`, `InvalidData`, `StorageFull`, `QuotaExceeded`, `Unsupported`,
 /// `OutOfMemory`, `Other` and the rest.
 ///
-/// Whoever knows better at one place says so there:
-/// `.retry_if(|error| error.kind() == ErrorKind::AddrInUse)`.
+/// If you know better for one call, classify the error there: `.retry_if(|error| error.kind() ==
+/// ErrorKind::AddrInUse)`.
 #[cfg(feature = "std")]
 impl IsTransient for io::ErrorKind {
     fn is_transient(&self) -> bool {
@@ -236,7 +238,7 @@ impl IsTransient for io::ErrorKind {
     }
 }
 
-/// A lock that another thread holds is transient, a poisoned one is not.
+/// Classifies a lock that another thread holds as transient, and a poisoned lock as permanent.
 #[cfg(feature = "std")]
 impl<T> IsTransient for std::sync::TryLockError<T> {
     fn is_transient(&self) -> bool {
@@ -247,7 +249,7 @@ impl<T> IsTransient for std::sync::TryLockError<T> {
     }
 }
 
-/// A timeout is transient, a closed channel is not.
+/// Classifies a timeout as transient, and a closed channel as permanent.
 #[cfg(feature = "std")]
 impl IsTransient for RecvTimeoutError {
     fn is_transient(&self) -> bool {
@@ -258,7 +260,7 @@ impl IsTransient for RecvTimeoutError {
     }
 }
 
-/// An empty channel is transient, a closed one is not.
+/// Classifies an empty channel as transient, and a closed channel as permanent.
 #[cfg(feature = "std")]
 impl IsTransient for TryRecvError {
     fn is_transient(&self) -> bool {
@@ -269,7 +271,7 @@ impl IsTransient for TryRecvError {
     }
 }
 
-/// A full channel is transient, a closed one is not.
+/// Classifies a full channel as transient, and a closed channel as permanent.
 #[cfg(feature = "std")]
 impl<T> IsTransient for TrySendError<T> {
     fn is_transient(&self) -> bool {
@@ -280,7 +282,7 @@ impl<T> IsTransient for TrySendError<T> {
     }
 }
 
-/// There is no such error.
+/// Classifies nothing: a value of this type does not exist.
 impl IsTransient for Infallible {
     fn is_transient(&self) -> bool {
         match *self {}
@@ -289,7 +291,7 @@ impl IsTransient for Infallible {
 
 macro_rules! delegate_to_pointee {
     ($($pointer:ty),*) => {$(
-        /// As the error it points to.
+        /// Classifies the error behind the pointer.
         impl<E: IsTransient + ?Sized> IsTransient for $pointer {
             fn is_transient(&self) -> bool {
                 (**self).is_transient()
