@@ -1,8 +1,8 @@
 //! Tables of transient codes and parsers of server hints, for your own error types.
 //!
-//! Each table holds the codes that are transient for every caller. A code whose meaning depends on the
-//! operation is left out; add it where you know the operation. A retry repeats the whole operation, so for a
-//! database that means the whole transaction.
+//! Each table holds the codes that are transient for every caller. A code whose meaning depends on the operation
+//! is left out; add it if you know the operation. A retry repeats the whole operation. For a database that is the
+//! whole transaction.
 //!
 //! ```
 //! use std::time::{Duration, SystemTime};
@@ -39,15 +39,15 @@ use crate::transient::IsTransient;
 
 /// Returns whether an HTTP status is transient: 408, 425, 429, 502 to 504, 520 to 524, and 529.
 ///
-/// These are out:
+/// These are excluded:
 ///
 /// * **500** is as often a bug as a passing failure. Add it if the service documents it as transient.
 /// * **409** and **412** need fresh state: read again, then write again. A repeated request fails again.
 /// * **423** ends when another client gives up its lock, which may take hours.
-/// * **501** and **505** describe what the server cannot do.
+/// * **501** and **505** describe a capability that the server lacks.
 ///
 /// A transient status does not mean that the server did nothing. After 502 or 504, the request may have been
-/// carried out; retry only idempotent requests.
+/// carried out. Retry only idempotent requests.
 ///
 /// ```
 /// use retry_ext::codes::is_transient_http_status;
@@ -81,13 +81,13 @@ pub const fn is_transient_http_status(status: u16) -> bool {
 
 /// Returns whether a gRPC status code is transient: 14 (`UNAVAILABLE`) alone.
 ///
-/// These are out:
+/// These are excluded:
 ///
 /// * **8** (`RESOURCE_EXHAUSTED`) is a busy server, but also a message above the size limit or a spent quota.
 /// * **10** (`ABORTED`) asks for a retry at a higher level, such as the whole read-modify-write sequence.
 /// * **4** (`DEADLINE_EXCEEDED`) means that the caller's time is over.
 ///
-/// After `UNAVAILABLE`, the server may have carried out the call; retry only idempotent calls.
+/// After `UNAVAILABLE`, the server may have carried out the call. Retry only idempotent calls.
 ///
 /// ```
 /// use retry_ext::codes::is_transient_grpc_code;
@@ -113,9 +113,13 @@ pub const fn is_transient_grpc_code(code: i32) -> bool {
 /// **In answer to `COMMIT`, the outcome of `57P01`, `57P02` and class `08` is unknown**: the transaction may have
 /// been committed. Retry it only if it is idempotent.
 ///
-/// These are out: `08007` (the outcome is unknown by definition), `57014` (the caller cancelled the statement),
-/// `53100` and `53200` (disk or memory is full), `40002` (a deferred constraint fails again), `23505` (a
-/// duplicate key, even if a concurrent transaction made it).
+/// These are excluded:
+///
+/// * `08007`: the outcome is unknown by definition.
+/// * `57014`: the caller cancelled the statement.
+/// * `53100` and `53200`: disk or memory is full.
+/// * `40002`: a deferred constraint fails again.
+/// * `23505`: a duplicate key, even if a concurrent transaction made it.
 ///
 /// ```
 /// use retry_ext::codes::is_transient_sqlstate;
@@ -125,7 +129,7 @@ pub const fn is_transient_grpc_code(code: i32) -> bool {
 /// ```
 #[must_use]
 pub const fn is_transient_sqlstate(sqlstate: &str) -> bool {
-    // PostgreSQL, appendix A, "PostgreSQL Error Codes", for every row.
+    // Every row is from PostgreSQL, appendix A, "PostgreSQL Error Codes".
     matches!(
         sqlstate.as_bytes(),
         b"40001" // serialization_failure
@@ -151,7 +155,7 @@ pub const fn is_transient_sqlstate(sqlstate: &str) -> bool {
 /// * **1213** (deadlock) has rolled back the transaction.
 /// * **1053**, **2006** and **2013** lose the connection. In answer to `COMMIT`, the outcome is unknown.
 ///
-/// These are out: 1062 (duplicate key), 1317 (the statement was killed), 2005 (unknown host).
+/// These are excluded: 1062 (duplicate key), 1317 (the statement was killed), 2005 (unknown host).
 ///
 /// ```
 /// use retry_ext::codes::is_transient_mysql_errno;
@@ -183,7 +187,7 @@ pub const fn is_transient_mysql_errno(errno: u16) -> bool {
 ///
 /// * `SQLITE_BUSY` within a transaction that has read is resolved only by a rollback, which frees its read lock.
 ///   `SQLITE_BUSY_SNAPSHOT` (517) always needs one. Retry the whole transaction.
-/// * `SQLITE_LOCKED` (6) is out: it is a conflict within one connection, which only its caller can end.
+/// * `SQLITE_LOCKED` (6) is excluded: it is a conflict within one connection, which only its caller can end.
 ///
 /// ```
 /// use retry_ext::codes::is_transient_sqlite_code;
@@ -202,7 +206,7 @@ pub const fn is_transient_sqlite_code(code: i32) -> bool {
 /// Returns whether an error, one of its sources, or an error inside an [`io::Error`] is a transient
 /// [`io::Error`].
 ///
-/// Use it for client errors that bury the cause, such as a connection reset three layers down.
+/// Use it for client errors whose cause lies deep in the chain, such as a connection reset three layers down.
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
@@ -235,7 +239,7 @@ pub(crate) fn any_within(
         if matches(error) {
             return true;
         }
-        // The source of an `io::Error` is that of the error inside, which would be left out.
+        // The source of an `io::Error` is the source of the error inside. The error inside would be left out.
         let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         next = match inside {
             Some(inside) => Some(inside),
@@ -247,8 +251,8 @@ pub(crate) fn any_within(
 
 /// Parses a `Retry-After` header: seconds, or one of the three HTTP date formats.
 ///
-/// `now` is the time of the response. Prefer its own `Date` header to the local clock, which may differ from
-/// the server's.
+/// `now` is the time of the response. Prefer the response's `Date` header to the local clock, which may differ
+/// from the server's.
 ///
 /// | value | result |
 /// |---|---|
@@ -260,8 +264,8 @@ pub(crate) fn any_within(
 /// | `-5`, `+5`, `1e3`, `1m0s`, `inf`, an empty value, anything else | `None` |
 ///
 /// Spaces and tabs around the value are ignored. Dates are case-sensitive, as in RFC 9110. The leap second
-/// 23:59:60 is read as the following midnight. A date that does not exist, such as 31 February or 24:00:00, and
-/// a date with the wrong weekday are `None`.
+/// 23:59:60 is read as the following midnight. A date that does not exist, such as 31 February or 24:00:00, and a
+/// date with the wrong weekday are `None`.
 ///
 /// ```
 /// use std::time::{Duration, UNIX_EPOCH};
@@ -283,7 +287,7 @@ pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     parse_hint(value, || Some(nanos_since_epoch(now)))
 }
 
-/// As [`parse_retry_after`]; `now` is called for a date only.
+/// Parses a value like [`parse_retry_after`]; `now` is called only for a date.
 #[cfg(feature = "std")]
 pub(crate) fn parse_hint(value: &str, now: impl FnOnce() -> Option<i128>) -> Option<Duration> {
     let value = trim(value);
@@ -295,7 +299,7 @@ pub(crate) fn parse_hint(value: &str, now: impl FnOnce() -> Option<i128>) -> Opt
     })
 }
 
-/// The nanoseconds from 1970 to an HTTP date; `now` is called for a year of two digits only.
+/// Returns the nanoseconds from 1970 to an HTTP date; `now` is called only for a two-digit year.
 #[cfg(feature = "http")]
 pub(crate) fn parse_http_date(value: &str, now: impl FnOnce() -> Option<i128>) -> Option<i128> {
     parse_date(trim(value))?.nanos_since_epoch(now)
@@ -303,7 +307,7 @@ pub(crate) fn parse_http_date(value: &str, now: impl FnOnce() -> Option<i128>) -
 
 /// Parses a `retry-after-ms` header, which some services send beside `Retry-After`: milliseconds.
 ///
-/// The value is read as the number of [`parse_retry_after`]; a date is `None`.
+/// The value has the form of a number in [`parse_retry_after`]. A date is `None`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -318,12 +322,12 @@ pub fn parse_retry_after_ms(value: &str) -> Option<Duration> {
     parse_decimal(trim(value), 6)
 }
 
-/// Without the whitespace that may surround a header's value (`OWS`: RFC 9110, section 5.6.3).
+/// Removes the whitespace that may surround a header's value (`OWS`: RFC 9110, section 5.6.3).
 fn trim(value: &str) -> &str {
     value.trim_matches([' ', '\t'])
 }
 
-/// Digits with at most one point, in a unit of 10 to the power of `places` nanoseconds; rounded up.
+/// Parses digits with at most one point, in a unit of 10 to the power of `places` nanoseconds; rounds up.
 fn parse_decimal(value: &str, places: usize) -> Option<Duration> {
     let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
     let (whole, fraction) = (whole.as_bytes(), fraction.as_bytes());

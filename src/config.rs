@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::jitter::Jitter;
 use crate::policy::RetryPolicy;
 
-/// Retry settings that operators can change without rebuilding, from a settings file or the environment.
-/// Needs the feature `config`.
+/// Retry settings that operators can change without rebuilding, from a settings file or the environment. Needs the
+/// feature `config`.
 ///
-/// Every field is optional. [`or`](Self::or) lays sources over each other, field by field.
-/// [`into_policy`](Self::into_policy) turns the result into a policy and takes the defaults of
-/// [`RetryPolicy::new`] for fields that are not set.
+/// Every field is optional. [`or`](Self::or) merges two sources, field by field.
+/// [`into_policy`](Self::into_policy) makes a policy of the result, with the defaults of [`RetryPolicy::new`] for
+/// fields that are not set.
 ///
 /// | key | environment | value | limits |
 /// |---|---|---|---|
@@ -33,9 +33,8 @@ use crate::policy::RetryPolicy;
 /// | `jitter` | `RETRY_JITTER` | `none`, `full`, `equal`, `decorrelated` | |
 /// | `log_retries` | `RETRY_LOG` | true or false | |
 ///
-/// A duration is a number of seconds (`1.5`) or has units (`250ms`, `1m 30s`; those of the
-/// `humantime` crate). The settings are read from any self-describing serde format, for example YAML, TOML
-/// or JSON:
+/// A duration is a number of seconds (`1.5`) or has units (`250ms`, `1m 30s`; the units of the `humantime` crate).
+/// The settings can be read from any self-describing serde format, for example YAML, TOML or JSON:
 ///
 /// ```
 /// use std::time::Duration;
@@ -62,7 +61,7 @@ use crate::policy::RetryPolicy;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Values may also arrive as text, as from the crates `config` and `envy`. Text is trimmed and read as in
+/// Values may also arrive as text, for example from the crates `config` and `envy`. Text is trimmed and read as in
 /// the environment:
 ///
 /// ```
@@ -78,14 +77,15 @@ use crate::policy::RetryPolicy;
 ///
 /// `max_elapsed = "none"` removes the deadline of a policy; see [`max_elapsed`](Self::max_elapsed).
 ///
-/// Unknown keys, wrong types and out-of-range values are errors at load time. Nothing is silently
-/// replaced, and nothing panics. An error repeats at most 64 characters of a value or an unknown key, with
-/// control characters escaped. `null` counts as not set, for a key and for the whole section. Make the
-/// section a field of its own: serde's `flatten` cannot tell its unknown keys from those of the settings
+/// Unknown keys, wrong types and out-of-range values are errors at load time. Nothing is silently replaced, and
+/// nothing panics. An error repeats at most 64 characters of a value or an unknown key, with control characters
+/// escaped. `null` counts as not set, for a key and for the whole section.
+///
+/// Give the section its own field: serde's `flatten` cannot separate the section's unknown keys from the settings
 /// around it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct RetryConfig {
-    /// How many times the operation is called at most, the first call included.
+    /// The largest number of calls of the operation, the first call included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
     /// The factor between one delay and the next.
@@ -110,9 +110,8 @@ pub struct RetryConfig {
     pub max_retry_after: Option<Duration>,
     /// The deadline, from the start of the first attempt.
     ///
-    /// [`Duration::MAX`], written `none`, removes the deadline of the policy in
-    /// [`apply_to`](Self::apply_to). It is refused if the attempts of that policy are unlimited (`u32::MAX`),
-    /// because such a retry might never end.
+    /// [`Duration::MAX`], written `none`, removes the deadline of the policy in [`apply_to`](Self::apply_to). It
+    /// is refused if the attempts of that policy are unlimited (`u32::MAX`), because such a retry might never end.
     ///
     /// ```
     /// use std::time::Duration;
@@ -134,7 +133,7 @@ pub struct RetryConfig {
     /// ```
     #[serde(serialize_with = "shown_deadline", skip_serializing_if = "Option::is_none")]
     pub max_elapsed: Option<Duration>,
-    /// How delays are spread out.
+    /// The jitter, which spreads out the delays.
     #[serde(serialize_with = "shown", skip_serializing_if = "Option::is_none")]
     pub jitter: Option<Jitter>,
     /// Whether retries are logged.
@@ -142,8 +141,8 @@ pub struct RetryConfig {
     pub log_retries: Option<bool>,
 }
 
-/// How a table is read into it. A type of its own, since what serde derives with `remote` is as public
-/// as the type on which it stands.
+/// Reads a table into a `RetryConfig`. It is a separate type because the code that serde derives with `remote` is
+/// as public as the type that carries the derive.
 #[derive(Deserialize)]
 #[serde(default = "RetryConfig::default", deny_unknown_fields, remote = "RetryConfig")]
 struct Table {
@@ -177,7 +176,7 @@ const KEYS: &[&str] = &[
     "log_retries",
 ];
 
-/// The environment's names of the keys, after the prefix.
+/// The environment's names of the keys, without the prefix.
 const VARIABLES: [&str; 8] = [
     "MAX_ATTEMPTS",
     "BACKOFF_FACTOR",
@@ -194,12 +193,12 @@ impl RetryConfig {
     /// `RETRY_MAX_DELAY`, `RETRY_MAX_RETRY_AFTER`, `RETRY_MAX_ELAPSED`, `RETRY_JITTER` and `RETRY_LOG`
     /// (`true`, `1`, `yes`, `on`, or `false`, `0`, `no`, `off`).
     ///
-    /// On Windows, names match without regard to case, as everywhere on that system.
+    /// On Windows, names match in any case, as everywhere on that system.
     ///
     /// # Errors
     ///
-    /// The first variable that is empty, not UTF-8, of the wrong type or outside its limits; and any
-    /// other one that begins with `RETRY_`, since a misspelt setting must not go unnoticed.
+    /// Returns the first variable that is empty, not UTF-8, of the wrong type or outside its limits. Any other
+    /// variable that begins with `RETRY_` is also an error, so that a misspelt setting does not go unnoticed.
     ///
     /// ```no_run
     /// use retry_ext::RetryConfig;
@@ -212,14 +211,16 @@ impl RetryConfig {
         Self::from_env_prefixed("RETRY_")
     }
 
-    /// As [`from_env`](Self::from_env), with a prefix of your own in the place of `RETRY_`; the
-    /// underscore at its end may be left out. Choose one that no other variable begins with, such as
-    /// `MYAPP_RETRY_`: those that are not settings are errors, be they another prefix's. With an empty
-    /// prefix, where that cannot be told, they are not; but `LOG` and `JITTER` are settings then.
+    /// Reads the environment like [`from_env`](Self::from_env), with another prefix than `RETRY_`. The underscore
+    /// at the end of the prefix may be left out.
+    ///
+    /// Choose a prefix that no other variable begins with, such as `MYAPP_RETRY_`. Variables with the prefix that
+    /// are not settings are errors, even if they belong to another, longer prefix. With an empty prefix, unknown
+    /// variables are ignored, and variables such as `LOG` and `JITTER` are settings.
     ///
     /// # Errors
     ///
-    /// As for [`from_env`](Self::from_env).
+    /// Returns the same errors as [`from_env`](Self::from_env), for this prefix.
     ///
     /// ```
     /// use retry_ext::RetryConfig;
@@ -241,7 +242,7 @@ impl RetryConfig {
         let prefix = format!("{prefix}{underscore}");
         let mut config = Self::default();
         for (name, value) in variables {
-            // A name that is not UTF-8 is none of the settings, but may have their prefix.
+            // A name that is not UTF-8 is never a setting, but may have the prefix of the settings.
             let name = name.to_string_lossy();
             let Some(key) = without_prefix(&name, &prefix, any_case) else { continue };
             let is_key = |known: &&&str| without_prefix(key, known, any_case) == Some("");
@@ -264,7 +265,7 @@ impl RetryConfig {
         Ok(config)
     }
 
-    /// Fills what is not set here from `fallback`, field by field. So the order of precedence is the
+    /// Fills the fields that are not set from `fallback`, field by field. The order of precedence is therefore the
     /// order of reading: `in_code.or(environment).or(file)`.
     ///
     /// ```
@@ -289,14 +290,14 @@ impl RetryConfig {
         }
     }
 
-    /// Makes a policy, with the defaults for what is not set. All limits are checked here, also those
-    /// of values that were set in code; it does not panic. For a program with defaults of its own, see
+    /// Makes a policy, with the defaults for fields that are not set. All limits are checked here, including those
+    /// of values that were set in code. The method does not panic. A program with its own defaults uses
     /// [`apply_to`](Self::apply_to).
     ///
     /// # Errors
     ///
-    /// The first value outside its limits, an `initial_delay` above `max_delay`, and a `max_elapsed` of
-    /// `none` if attempts are unlimited.
+    /// Returns the first value outside its limits. An `initial_delay` above `max_delay`, and a `max_elapsed` of
+    /// `none` if attempts are unlimited, are also errors.
     ///
     /// ```
     /// use std::time::Duration;
@@ -312,11 +313,11 @@ impl RetryConfig {
         self.apply_to(RetryPolicy::new())
     }
 
-    /// Lays what is set over a policy of the program's own: its other settings stay.
+    /// Applies the fields that are set to the program's own policy, whose other settings stay.
     ///
     /// # Errors
     ///
-    /// As for [`into_policy`](Self::into_policy).
+    /// Returns the same errors as [`into_policy`](Self::into_policy).
     ///
     /// ```
     /// use retry_ext::{Backoff, RetryConfig, RetryPolicy};
@@ -370,7 +371,7 @@ impl RetryConfig {
     }
 }
 
-/// [`RetryConfig::into_policy`].
+/// Converts with [`RetryConfig::into_policy`].
 impl TryFrom<RetryConfig> for RetryPolicy {
     type Error = ConfigError;
 
@@ -379,9 +380,9 @@ impl TryFrom<RetryConfig> for RetryPolicy {
     }
 }
 
-/// A value that a configuration does not allow: where it came from, what it is, and what is allowed.
+/// A value that a configuration does not allow: its origin, the value, and the allowed values.
 ///
-/// For a value in a file, the file format's own error has the same words and the place in the file.
+/// For a value in a file, the file format's own error has the same text and the position in the file.
 ///
 /// Key and value are escaped, so that neither adds a line to a log, and cut after 64 characters.
 ///
@@ -445,10 +446,10 @@ impl ConfigError {
     }
 }
 
-/// Escapes a text from outside for one line of a message, and cuts it to at most [`LONGEST`] characters.
-/// No escape sequence is cut.
+/// Escapes a text from outside for one line of a message, and cuts it to at most [`LONGEST`] characters. Escape
+/// sequences stay whole.
 fn quoted(text: &str, escape: impl Fn(&str) -> String) -> String {
-    // Escaped, each character becomes at least one.
+    // When escaped, each character becomes at least one.
     let beyond = text.char_indices().nth(LONGEST);
     if beyond.is_none() {
         let whole = escape(text);
@@ -462,7 +463,7 @@ fn quoted(text: &str, escape: impl Fn(&str) -> String) -> String {
     cut.unwrap_or_default() + "…"
 }
 
-/// The most characters of a value or a name in a message.
+/// The largest number of characters of a value or a name in a message.
 const LONGEST: usize = 64;
 
 fn escaped(text: &str) -> String {
@@ -476,7 +477,7 @@ fn escaped_with_quotes(text: &str) -> String {
 const CONFIGURATION: &str = "retry configuration, ";
 const ENVIRONMENT: &str = "environment variable ";
 
-/// The words that every source has for a value that is not allowed.
+/// The text that all sources share for a value that is not allowed.
 struct Complaint<'a> {
     value: Option<&'a str>,
     allowed: &'a str,
@@ -497,11 +498,11 @@ impl fmt::Display for Complaint<'_> {
     }
 }
 
-/// A type of value: how it is written in the environment and in files, and its limits.
+/// A type of value: its forms in the environment and in files, and its limits.
 trait Setting: Copy {
     const ALLOWED: &'static str;
 
-    /// Reads a text without white space around it.
+    /// Reads a text without surrounding white space.
     fn from_text(text: &str) -> Option<Self>;
     /// Reads a value of a file that is not text.
     fn from_raw(raw: &Raw) -> Option<Self>;
@@ -602,7 +603,7 @@ impl Setting for Deadline {
         if text.eq_ignore_ascii_case("none") {
             return Some(Self::NONE);
         }
-        // The longest duration, written in full, is not `none`.
+        // `Duration::MAX` written as a duration is not `none`.
         Duration::from_text(text).filter(Duration::is_within_limits).map(Self)
     }
 
@@ -711,8 +712,8 @@ fn unknown_variable(name: &str, prefix: &str) -> ConfigError {
     }
 }
 
-/// Returns the part of `name` after `prefix`. On Windows, `any_case` is set: there, names that differ in
-/// case alone are one variable.
+/// Returns the part of `name` after `prefix`. On Windows, `any_case` is set: there, names that differ only in case
+/// are one variable.
 fn without_prefix<'a>(name: &'a str, prefix: &str, any_case: bool) -> Option<&'a str> {
     let mut rest = name.chars();
     for expected in prefix.chars() {
@@ -803,11 +804,11 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
-        // So serde_json tells a number where any crate has its feature `arbitrary_precision` on.
+        // serde_json passes a number in this form if any crate enables its feature `arbitrary_precision`.
         const NUMBER: &str = "$serde_json::private::Number";
         match map.next_key::<String>()? {
             Some(key) if key == NUMBER => {
-                // What is none is a table, and refused by the setting, which has a name.
+                // Anything else than a number is a table, which the setting refuses by its name.
                 let digits: String = map.next_value()?;
                 let integer = digits.parse().map(Raw::Integer);
                 let number = integer.or_else(|_| digits.parse().map(Raw::Float));
@@ -823,8 +824,8 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 }
 
-/// What the derived code would also do is to take a list for the fields in their order: an empty one
-/// would then pass for a configuration.
+/// Implemented by hand, because the derived code would also take a list for the fields in their order. An empty
+/// list would then pass for a configuration.
 impl<'de> Deserialize<'de> for RetryConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Keys;
@@ -860,7 +861,7 @@ impl<'de> Deserialize<'de> for RetryConfig {
     }
 }
 
-/// A table, of which every key is known: the derived code would repeat an unknown one in full.
+/// A table whose keys are all known. The derived code would repeat an unknown key in full.
 struct Known<A>(A);
 
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for Known<A> {
@@ -944,7 +945,7 @@ fn max_elapsed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Dura
     Ok(deadline.map(|deadline| deadline.0))
 }
 
-/// Durations with units and jitters by name, as they are read.
+/// Serializes durations with units and jitters by name, in the form in which they are read.
 #[expect(clippy::ref_option, reason = "serde's signature")]
 fn shown<T: Setting, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
     value.map(|value| value.show()).serialize(serializer)
@@ -966,7 +967,7 @@ mod tests {
 
     use super::*;
 
-    /// As `serde_json` gives numbers with its feature `arbitrary_precision`.
+    /// Reads a number as `serde_json` passes it with its feature `arbitrary_precision`.
     fn arbitrary(digits: &str) -> Result<Raw, Error> {
         let map = HashMap::from([("$serde_json::private::Number", digits)]);
         Raw::deserialize(MapDeserializer::new(map.into_iter()))
@@ -1026,7 +1027,7 @@ mod tests {
         }
     }
 
-    /// Reads variables as on Windows, where names match in any case, or as elsewhere.
+    /// Reads variables as on Windows, with names in any case, or as on other systems.
     fn from(
         variables: &[(&str, &str)],
         prefix: &str,

@@ -1,13 +1,13 @@
-//! The one decision: a failure goes in; a wait or a reason to stop comes out.
+//! The one decision about a retry. Its input is a failure, and its output is a wait or a reason to stop.
 //!
-//! One failed call takes this way through the crate:
+//! One failed call passes through the crate in these steps:
 //!
 //! 1. The driver passes the outcome to `Classify::judge`, and a failure to [`Decision::failed`], which calls `decide`.
 //! 2. `decide` calls the classifier, compares the attempt with `max_attempts`, and checks the hint.
 //! 3. `Backoff::wait`, or `hinted_wait` after a hint, computes the delay; `Range::draw` adds jitter. If the chain
-//!    has `delay_with`, `Backoff::computed` puts its delay in the place of the curve.
+//!    has `delay_with`, `Backoff::computed` puts its delay in place of the curve.
 //! 4. `Limits::check` compares the delay with the deadline, then withdraws from the budget. A refusal carries the pause.
-//! 5. `failed` books the attempt and the wait, calls `Report::retry`, and returns a [`Wait`].
+//! 5. `failed` records the attempt and the wait, calls `Report::retry`, and returns a [`Wait`].
 //! 6. `failed_afresh`, or the loop of the blocking drivers, calls the retry hook.
 //! 7. The driver calls the sleeper. An early end goes to [`Decision::woken`] or [`Decision::cancelled`].
 //! 8. When there is no further attempt, `Shape::finish` makes the result for the caller.
@@ -31,8 +31,8 @@ use crate::sealed::Internal;
 #[cfg(feature = "async")]
 use crate::sleep::Ended;
 
-/// The state of an operation between its first call and its last. It decides and counts; it neither
-/// calls the operation nor sleeps. Its 24 bytes are a part of every waiting future.
+/// The state of an operation between its first call and its last. It decides and counts; it neither calls the
+/// operation nor sleeps. Its 24 bytes are part of every waiting future.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Decision {
     start: Option<Tick>,
@@ -41,8 +41,8 @@ pub(crate) struct Decision {
     previous: CoarseNanos,
 }
 
-/// A granted retry whose wait has not ended. The attempt and the wait are booked already, so that the state is right
-/// if a hook or a sleeper panics. A wait that comes to its end needs no further call.
+/// A granted retry whose wait has not ended. The attempt and the wait are already recorded, so that the state is
+/// right if a hook or a sleeper panics. A wait that ends on time needs no further call.
 #[derive(Clone, Debug)]
 #[must_use = "give it back to the decision if the wait ends early"]
 pub(crate) struct Wait {
@@ -105,7 +105,7 @@ impl Own<'_> {
 }
 
 impl<C, N, S, O, D, B: ChainBudget> Hooks<C, N, S, O, D, B> {
-    /// Books a success with the budget of the chain, or else with that of the policy.
+    /// Records a success with the budget of the chain, or else with the budget of the policy.
     #[inline]
     fn feed(&self, policy: &RetryPolicy) {
         match self.budget.budget(Internal) {
@@ -117,26 +117,27 @@ impl<C, N, S, O, D, B: ChainBudget> Hooks<C, N, S, O, D, B> {
 }
 
 impl Decision {
-    /// In the first attempt. If there is a deadline, it counts from `start`, or from the first failure if
-    /// `start` is `None`.
+    /// Returns the state in the first attempt. A deadline, if there is one, counts from `start`, or from the first
+    /// failure if `start` is `None`.
     #[inline]
     pub(crate) const fn new(start: Option<Tick>) -> Self {
         Self { start, waited: TotalWait::ZERO, attempt: 1, previous: CoarseNanos::NONE }
     }
 
-    /// In the first attempt, which starts now. Without a deadline the clock is not read.
+    /// Returns the state in the first attempt, which starts now. Without a deadline, the clock is not read.
     #[inline]
     pub(crate) fn started(policy: &RetryPolicy) -> Self {
         Self::new(policy.start_of_deadline())
     }
 
-    /// In the attempt `attempt` of an operation that began elsewhere. The rest of its deadline counts from now.
+    /// Returns the state in the attempt `attempt` of an operation that began elsewhere. The rest of its deadline
+    /// counts from now.
     pub(crate) fn resumed(policy: &RetryPolicy, attempt: u32) -> Self {
         Self { attempt, previous: policy.backoff.previous(attempt), ..Self::started(policy) }
     }
 
-    /// Decides after the running attempt has failed, books the retry, and then reports it. A driver that
-    /// keeps state about a wait or a stop sets it in `decided`, which is called before the report.
+    /// Decides after the running attempt has failed, records the retry, and then reports it. A driver that keeps
+    /// state about a wait or a stop sets it in `decided`, which is called before the report.
     #[expect(
         clippy::inline_always,
         reason = "one decision in all drivers: a call would cost as much again"
@@ -176,8 +177,9 @@ impl Decision {
         }
     }
 
-    /// Decides as [`failed`](Self::failed) and calls the hook. For drivers that make the state of the backoff afresh: a
-    /// waiting future has no room for it, and a process may fork between two failures of a loop.
+    /// Decides like [`failed`](Self::failed) and calls the hook, for drivers that recompute the state of the
+    /// backoff. A waiting future has no room for that state, and a process may fork between two failures of a
+    /// loop.
     #[inline]
     pub(crate) fn failed_afresh<T, E, C, N, S, O, D, B>(
         &mut self,
@@ -254,7 +256,8 @@ impl Decision {
         Ok(granted.nanos)
     }
 
-    /// Decides if there is a deadline or a budget. By value, so that an in-line caller keeps its state in registers.
+    /// Decides if there is a deadline or a budget. Arguments are by value, so that an in-line caller keeps its
+    /// state in registers.
     #[cold]
     #[inline(never)]
     fn decide_with_limits(
@@ -269,7 +272,8 @@ impl Decision {
         Ok(Granted { nanos, state, previous, start })
     }
 
-    /// Decides if there is a hint. Kept separate, so that programs whose errors have no hints do not contain this code.
+    /// Decides if there is a hint. The code is separate, so that programs whose errors have no hints do not
+    /// contain it.
     #[cold]
     #[inline(never)]
     fn decide_with_hint(
@@ -289,7 +293,7 @@ impl Decision {
         Ok(Granted { nanos, state, previous, start })
     }
 
-    /// Decides if the chain has computed a delay or has its own budget. Kept separate for the same reason.
+    /// Decides if the chain has computed a delay or has its own budget. The code is separate for the same reason.
     #[cold]
     #[inline(never)]
     fn decide_with_own(
@@ -338,7 +342,7 @@ impl Decision {
         self.waited = wait.waited_before;
     }
 
-    /// Books the end of a wait. If the wait was cancelled, returns the error.
+    /// Records the end of a wait. If the wait was cancelled, returns the error.
     #[cfg(feature = "async")]
     #[inline]
     pub(crate) fn wait_ended<T, E, C>(
@@ -362,7 +366,7 @@ impl Decision {
         }
     }
 
-    /// Takes back a wait that was cut short for good, and reports that. Neither the wait nor its attempt
+    /// Takes back a wait that was cut short for good, and reports the end. Neither the wait nor its attempt
     /// counts.
     #[inline]
     #[expect(clippy::needless_pass_by_value, reason = "a wait ends once")]
@@ -380,7 +384,7 @@ impl Decision {
         self.stop(failure, failure_type, stop, report, stopped)
     }
 
-    /// Stops for a reason outside of the decision, and reports that.
+    /// Stops for a reason outside the decision, and reports the end.
     #[inline]
     pub(crate) fn stop<X>(
         &self,
@@ -401,7 +405,7 @@ impl Decision {
         RetryError::new(failure, self.attempt, self.waited, stop)
     }
 
-    /// Books the success of the running attempt, and then reports it.
+    /// Records the success of the running attempt, and then reports it.
     #[inline]
     pub(crate) fn succeeded<C, N, S, O, D, B>(
         &self,
@@ -415,7 +419,7 @@ impl Decision {
         hooks.report(call).succeeded(self.attempt, self.waited);
     }
 
-    /// Books and reports the success of a retry.
+    /// Records and reports the success of a retry.
     #[inline]
     pub(crate) fn recovered<C, N, S, O, D, B>(
         &self,

@@ -25,8 +25,8 @@ use crate::transient::{IsTransient, Verdict};
 /// | `D`: computed delays | [`delay_with`](crate::RetryExt::delay_with) | the closure |
 /// | `B`: budget | [`budget`](crate::RetryExt::budget) | [`Budgeted<B>`](Budgeted), around the budget |
 ///
-/// Chain types carry all of them in their one parameter `H`. Name it to store a chain. A chain runs once; to run an
-/// operation again, store the policy and the function instead:
+/// A chain's type carries all of them in its one parameter `H`. Name the type to store a chain. A chain runs once.
+/// To run an operation again, store the policy and the function instead:
 ///
 /// ```
 /// use retry_ext::chain::{ByError, Hooks, Retry};
@@ -55,7 +55,7 @@ impl Hooks {
         Self { classifier: (), hook: (), sleeper: (), observer: (), delay: (), budget: () };
 }
 
-/// Makes the setter of one field, which changes the type of the hooks.
+/// Defines the setter of one field, which changes the type of the hooks.
 macro_rules! setter {
     ($name:ident, $field:ident, [$($other:ident)*], $new:ident => $value:expr, $hooks:ty) => {
         #[inline]
@@ -83,8 +83,8 @@ impl<C, N, S, O, D, B> Hooks<C, N, S, O, D, B> {
         A => Budgeted(budget), Hooks<C, N, S, O, D, Budgeted<A>>);
 }
 
-/// Hooks whose sleeper is an [`AsyncSleep`]. It lets
-/// [`RetryFuture`](crate::chain::RetryFuture) name the sleeper's future and the failure that is kept.
+/// Hooks whose sleeper is an [`AsyncSleep`]. With this trait, [`RetryFuture`](crate::chain::RetryFuture) names the
+/// sleeper's future and the failure that is kept.
 ///
 /// This trait is sealed.
 #[cfg(feature = "async")]
@@ -117,7 +117,7 @@ pub trait Shape<T, E> {
     /// Whether a failure is a whole outcome.
     #[doc(hidden)]
     const IS_OUTCOME: bool;
-    /// Makes a failure of an error.
+    /// Makes a failure from an error.
     #[doc(hidden)]
     fn fail(error: E, _: Internal) -> Self::Failure;
     /// Returns the name of the failure's type, for log records.
@@ -128,8 +128,8 @@ pub trait Shape<T, E> {
     fn finish(stopped: RetryError<Self::Failure>, _: Internal) -> Result<T, RetryError<E>>;
 }
 
-/// Classifiers: a predicate given to `retry_if`, a closure given to `classify`, or the error itself (`()`) if none is
-/// given.
+/// Classifiers: a predicate passed to `retry_if`, a closure passed to `classify`, or the error itself (`()`) by
+/// default.
 ///
 /// This trait is sealed.
 #[diagnostic::on_unimplemented(
@@ -143,7 +143,7 @@ pub trait Classify<T, E>: Shape<T, E> {
     /// The judgement that goes with a failure: the verdict of `classify`.
     #[doc(hidden)]
     type Judgement: Copy;
-    /// Judges a value: returns it if it is a success, or the failure.
+    /// Judges a value. Returns the value if it is a success, or the failure.
     #[doc(hidden)]
     fn value(&mut self, value: T, _: Internal) -> Result<T, (Self::Failure, Self::Judgement)>;
     /// Judges a failure.
@@ -189,7 +189,7 @@ pub trait Classify<T, E>: Shape<T, E> {
     ) -> Option<Duration>;
 }
 
-/// Classifiers that judge an error alone: a predicate given to `retry_if`, or the error itself (`()`).
+/// Classifiers that judge only an error: a predicate passed to `retry_if`, or the error itself (`()`) by default.
 ///
 /// This trait is sealed.
 #[diagnostic::on_unimplemented(
@@ -254,7 +254,7 @@ macro_rules! keeps_the_error {
             }
         }
 
-        #[diagnostic::do_not_recommend] // so that the compiler shows the advice above instead of a list of types
+        #[diagnostic::do_not_recommend] // the compiler then shows the advice above, not a list of types
         impl<T, E $(, $q)?> Classify<T, E> for $classifier
         where
             $classifier: ClassifyError<E>,
@@ -368,7 +368,7 @@ where
     }
 }
 
-/// A setting that has not been set (`()`), as `classify` needs it.
+/// A setting that has not been set (`()`), as `classify` requires.
 ///
 /// This trait is sealed.
 #[diagnostic::on_unimplemented(
@@ -382,7 +382,7 @@ impl NotSet for () {}
 
 impl Sealed for () {}
 
-/// Hooks on retries: a closure given to `on_retry`, or nothing (`()`) if none is given.
+/// Hooks on retries: a closure passed to `on_retry`, or nothing (`()`) by default.
 ///
 /// This trait is sealed.
 pub trait Notify<E> {
@@ -402,7 +402,7 @@ impl<E, N: FnMut(&RetryEvent<'_, E>)> Notify<E> for N {
     }
 }
 
-/// Observers of a chain: one given to `observe`, or nothing (`()`) if none is given.
+/// Observers of a chain: an observer passed to `observe`, or nothing (`()`) by default.
 ///
 /// This trait is sealed.
 pub trait Observe {
@@ -434,7 +434,7 @@ impl<O: Observer> Observe for Observed<O> {
     }
 }
 
-/// Computed delays: a closure given to `delay_with`, or nothing (`()`) if none is given.
+/// Computed delays: a closure passed to `delay_with`, or nothing (`()`) by default.
 ///
 /// This trait is sealed.
 pub trait ComputeDelay<E> {
@@ -456,7 +456,7 @@ impl<E, D: FnMut(u32, &E) -> Duration> ComputeDelay<E> for D {
     }
 }
 
-/// Budgets of a chain: one given to `budget`, or that of the policy (`()`) if none is given.
+/// Budgets of a chain: a budget passed to `budget`, or the policy's budget (`()`) by default.
 ///
 /// This trait is sealed.
 pub trait ChainBudget {

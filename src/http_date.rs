@@ -6,7 +6,7 @@ use std::time::SystemTime;
 const NANOS_PER_SEC: i128 = 1_000_000_000;
 const SECS_PER_DAY: i128 = 86_400;
 
-/// Negative before 1970. The nanoseconds of a `Duration` take 94 bits.
+/// Returns the nanoseconds since 1970, which are negative before it. The nanoseconds of a `Duration` take 94 bits.
 pub(crate) fn nanos_since_epoch(time: SystemTime) -> i128 {
     let nanos = |time: Duration| i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
     match time.duration_since(SystemTime::UNIX_EPOCH) {
@@ -20,13 +20,13 @@ const WEEKDAYS: [&str; 7] =
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// An HTTP date, in any of the formats of RFC 9110, section 5.6.7.
+/// Parses an HTTP date, in any of the formats of RFC 9110, section 5.6.7.
 pub(crate) fn parse_date(value: &str) -> Option<Date> {
     let text = Text(value.as_bytes());
     imf_fixdate(text).or_else(|| rfc850_date(text)).or_else(|| asctime_date(text))
 }
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// Parses `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn imf_fixdate(mut text: Text<'_>) -> Option<Date> {
     let weekday = text.one_of(&WEEKDAYS, 3)?;
     let day = text.literal(", ")?.number(2)?;
@@ -36,7 +36,7 @@ fn imf_fixdate(mut text: Text<'_>) -> Option<Date> {
     text.literal(" GMT")?.end(Date { weekday, year, month, day, time })
 }
 
-/// `Sunday, 06-Nov-94 08:49:37 GMT`.
+/// Parses `Sunday, 06-Nov-94 08:49:37 GMT`.
 fn rfc850_date(mut text: Text<'_>) -> Option<Date> {
     let weekday = text.one_of(&WEEKDAYS, usize::MAX)?;
     let day = text.literal(", ")?.number(2)?;
@@ -46,7 +46,7 @@ fn rfc850_date(mut text: Text<'_>) -> Option<Date> {
     text.literal(" GMT")?.end(Date { weekday, year, month, day, time })
 }
 
-/// `Sun Nov  6 08:49:37 1994`.
+/// Parses `Sun Nov  6 08:49:37 1994`.
 fn asctime_date(mut text: Text<'_>) -> Option<Date> {
     let weekday = text.one_of(&WEEKDAYS, 3)?;
     let month = text.literal(" ")?.one_of(&MONTHS, 3)?;
@@ -73,7 +73,7 @@ impl Text<'_> {
         Some(number.iter().fold(0, |number, digit| number * 10 + i128::from(digit - b'0')))
     }
 
-    /// The index of the name, of which at most `len` letters are read.
+    /// Returns the index of the name, of which at most `len` letters are read.
     fn one_of(&mut self, names: &[&str], len: usize) -> Option<i128> {
         for (index, name) in (0..).zip(names) {
             if self.literal(name.get(..len).unwrap_or(name)).is_some() {
@@ -83,7 +83,7 @@ impl Text<'_> {
         None
     }
 
-    /// The seconds since midnight, up to the leap second 23:59:60.
+    /// Returns the seconds since midnight, up to the leap second 23:59:60.
     fn time_of_day(&mut self) -> Option<i128> {
         let hour = self.number(2)?;
         let minute = self.literal(":")?.number(2)?;
@@ -99,13 +99,13 @@ impl Text<'_> {
 }
 
 pub(crate) struct Date {
-    /// From 0, Sunday.
+    /// The day of the week; 0 is Sunday.
     weekday: i128,
     year: Year,
-    /// From 0, January.
+    /// The month; 0 is January.
     month: i128,
     day: i128,
-    /// Seconds since midnight.
+    /// The time in seconds since midnight.
     time: i128,
 }
 
@@ -115,7 +115,8 @@ enum Year {
 }
 
 impl Date {
-    /// `None` if there is no such day, or if it is another weekday; `now` is called for a year of two digits only.
+    /// Returns the nanoseconds since 1970, or `None` if there is no such day or the weekday is wrong. `now` is
+    /// called only for a two-digit year.
     pub(crate) fn nanos_since_epoch(&self, now: impl FnOnce() -> Option<i128>) -> Option<i128> {
         let year = match self.year {
             Year::Whole(year) => year,
@@ -128,7 +129,7 @@ impl Date {
         valid.then_some((days * SECS_PER_DAY + self.time) * NANOS_PER_SEC)
     }
 
-    /// The latest year with these digits in which the date is at most 50 years after `now`.
+    /// Returns the latest year with these digits in which the date is at most 50 years after `now`.
     fn latest_year(&self, digits: i128, now: i128) -> i128 {
         let now = now.div_euclid(NANOS_PER_SEC);
         let (this_year, month, day) = civil_from_days(now.div_euclid(SECS_PER_DAY));
@@ -139,9 +140,9 @@ impl Date {
     }
 }
 
-/// The days from 1 January 1970 to a day of the Gregorian calendar. Years begin in March here, so that the leap
-/// day is the last day of a year; 400 years have 146,097 days. (Hinnant, "chrono-Compatible Low-Level Date
-/// Algorithms".)
+/// Returns the days from 1 January 1970 to a day of the Gregorian calendar. Years begin in March here, so the leap
+/// day is the last day of a year; 400 years have 146,097 days. Source: Hinnant, "chrono-Compatible Low-Level Date
+/// Algorithms".
 fn days_from_civil(year: i128, month: i128, day: i128) -> i128 {
     let year = if month < 2 { year - 1 } else { year };
     let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
@@ -150,7 +151,7 @@ fn days_from_civil(year: i128, month: i128, day: i128) -> i128 {
     era * 146_097 + day_of_era - 719_468
 }
 
-/// The year, month (from 0) and day: the inverse of [`days_from_civil`].
+/// Returns the year, month (from 0) and day: the inverse of [`days_from_civil`].
 fn civil_from_days(days: i128) -> (i128, i128, i128) {
     let days = days + 719_468;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
