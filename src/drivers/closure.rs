@@ -60,9 +60,9 @@ use crate::transient::Verdict;
 /// # Ok::<(), retry_ext::RetryError<Error>>(())
 /// ```
 ///
-/// The trait is implemented for every `FnMut() -> Result<T, E>`, and for [`attempts`](crate::attempts) around a closure
-/// that takes the attempt. It cannot be implemented for anything else. If another crate has a `RetryExt` too, import this one without its name, from the
-/// [`prelude`](crate::prelude).
+/// The trait is implemented for every `FnMut() -> Result<T, E>`, and for [`attempts`](crate::attempts) around a
+/// closure that takes the attempt. It cannot be implemented for anything else. If another crate also has a
+/// `RetryExt`, import this trait without its name, from the [`prelude`](crate::prelude).
 pub trait RetryExt<T, E>: Operation<Outcome = Result<T, E>> {
     /// Retries the errors for which `predicate` returns `true`. It replaces the error's own
     /// [`IsTransient`], including its [`retry_after`](IsTransient::retry_after) hint; the error type need not
@@ -89,11 +89,12 @@ pub trait RetryExt<T, E>: Operation<Outcome = Result<T, E>> {
 
     /// Judges the whole outcome of each attempt, `Ok` values included. It replaces [`IsTransient`] and
     /// [`retry_if`](Self::retry_if); see [`Verdict`] for the meaning of each verdict. Call it before
-    /// [`on_retry`](Self::on_retry) and [`delay_with`](Self::delay_with): their closures receive the whole outcome then.
+    /// [`on_retry`](Self::on_retry) and [`delay_with`](Self::delay_with), whose closures then receive the whole
+    /// outcome.
     ///
-    /// If the retry gives up on an `Ok` value, that last value is returned as `Ok`: an HTTP client gets the last
-    /// response, whatever its status. A value has no [`next_delay`](RetryError::next_delay), so a loop that starts over
-    /// after a refused value must choose its pause.
+    /// If the retry gives up on an `Ok` value, that last value is returned as `Ok`. An HTTP client gets the last
+    /// response, with any status. A value has no [`next_delay`](RetryError::next_delay), so a loop that starts
+    /// over after a refused value must choose its own pause.
     ///
     /// ```
     /// use std::num::ParseIntError;
@@ -119,9 +120,9 @@ pub trait RetryExt<T, E>: Operation<Outcome = Result<T, E>> {
         Retry::new(self).classify(judge)
     }
 
-    /// Calls `hook` once per retry, before the wait, with the exact delay. The hook is not called for the
-    /// last failure or for a permanent error, because no retry follows them. The hook has already been called when a wait is
-    /// cancelled. A second `on_retry` replaces the first.
+    /// Calls `hook` once per retry, before the wait, with the exact delay. The hook is not called for the last
+    /// failure or for a permanent error, because no retry follows them. If a wait is cancelled, the hook has
+    /// already been called. A second `on_retry` replaces the first.
     ///
     /// ```
     /// use std::io::{Error, ErrorKind};
@@ -144,12 +145,12 @@ pub trait RetryExt<T, E>: Operation<Outcome = Result<T, E>> {
         Retry::new(self).on_retry(hook)
     }
 
-    /// Replaces [`std::thread::sleep`]: skip waiting in tests, use another clock, or wait on a channel that
-    /// can end the wait. The sleeper returns `()`, a [`ControlFlow`](std::ops::ControlFlow) or a
+    /// Replaces [`std::thread::sleep`]: skip waiting in tests, use another clock, or wait on a channel that can
+    /// end the wait. The sleeper returns `()`, a [`ControlFlow`](std::ops::ControlFlow) or a
     /// [`SleepOutcome`](crate::SleepOutcome). A second `sleep_with` replaces the first.
     ///
     /// With a sleeper that returns `()`, a failed outcome is dropped before the wait, as without `sleep_with`.
-    /// A sleeper that can cancel keeps it until the wait ends.
+    /// With a sleeper that can cancel, the failed outcome is kept until the wait ends.
     ///
     /// ```
     /// use std::io::{Error, ErrorKind};
@@ -200,11 +201,12 @@ pub trait RetryExt<T, E>: Operation<Outcome = Result<T, E>> {
         Retry::new(self).observe(observer)
     }
 
-    /// Computes the nominal delay before each retry in the place of the backoff: `delay` receives the number of the
-    /// retry, from 1, and the error. The cap (60 s unless set), jitter, a hint, the deadline and the budget still apply,
-    /// and may refuse the retry after the call. With
-    /// [`Jitter::Decorrelated`](crate::Jitter::Decorrelated), the computed delay takes the place of the initial delay. A
-    /// second `delay_with` replaces the first.
+    /// Computes the nominal delay before each retry in place of the backoff. `delay` receives the number of the
+    /// retry, from 1, and the error.
+    ///
+    /// The cap (60 s unless set), jitter, a hint, the deadline and the budget still apply, and may refuse the
+    /// retry after the call. With [`Jitter::Decorrelated`](crate::Jitter::Decorrelated), the computed delay takes
+    /// the place of the initial delay. A second `delay_with` replaces the first.
     ///
     /// ```
     /// use std::io::{Error, ErrorKind};
@@ -233,8 +235,8 @@ pub trait RetryExt<T, E>: Operation<Outcome = Result<T, E>> {
         Retry::new(self).delay_with(delay)
     }
 
-    /// Shares a budget that is known only at run time: by reference, in an `Arc`, or by reference to an `Arc`. It replaces the policy's
-    /// [budget](RetryPolicy::with_budget). A second `budget` replaces the first.
+    /// Shares a budget that is known only at run time: by reference, in an `Arc`, or by reference to an `Arc`. It
+    /// replaces the policy's [budget](RetryPolicy::with_budget). A second `budget` replaces the first.
     ///
     /// ```
     /// use std::collections::HashMap;
@@ -261,9 +263,9 @@ pub trait RetryExt<T, E>: Operation<Outcome = Result<T, E>> {
         Retry::new(self).budget(budget)
     }
 
-    /// Calls the closure. While it fails with a transient error and the policy allows a retry, waits and
-    /// calls it again. The failed outcome is dropped before the next call. The policy is a `Copy` value; a
-    /// reference or an `Arc` works too.
+    /// Calls the closure, and calls it again while it fails with a transient error and the policy allows a retry.
+    /// Each retry follows a wait. The failed outcome is dropped before the next call. The policy is a `Copy`
+    /// value; a reference or an `Arc` works too.
     ///
     /// # Errors
     ///
@@ -465,7 +467,7 @@ impl<F, T, E, C, N, S, O, D, B> Retry<F, T, E, Hooks<C, N, S, O, D, B>>
 where
     F: Operation<Outcome = Result<T, E>>,
 {
-    /// Calls the operation, and again while the policy allows it; see [`RetryExt::retry_with`].
+    /// Calls the operation, and retries while the policy allows it; see [`RetryExt::retry_with`].
     ///
     /// # Errors
     ///
@@ -511,8 +513,8 @@ where
         self.after_first_failure(failure, judgement, &policy, caller, span, None)
     }
 
-    /// Runs the operation if there is a deadline or a budget, or if a subscriber may want a span. Out of line, so that a
-    /// first success without them keeps nothing and feeds nothing.
+    /// Runs the operation if there is a deadline or a budget, or if a subscriber may want a span. The code is out of
+    /// line, so that a first success without them keeps and deposits nothing.
     #[inline(never)]
     fn with_limits_or_span<P>(
         &mut self,
@@ -544,8 +546,8 @@ where
         self.after_first_failure(failure, judgement, policy, caller, call.span, decision.start())
     }
 
-    /// Retries after the first failure. Out of line and by reference, so that a first success pays for
-    /// nothing here and keeps nothing in registers.
+    /// Retries after the first failure. The code is out of line and takes the chain by reference. A first success
+    /// therefore pays nothing for it and keeps nothing in registers.
     #[inline(never)]
     fn after_first_failure<P>(
         &mut self,
@@ -576,7 +578,7 @@ impl<F, T, E, H> fmt::Debug for Retry<F, T, E, H> {
     }
 }
 
-/// A source of attempts, and the owner of a failed one until the next.
+/// A source of attempts, which owns a failed attempt until the next.
 pub(super) trait AttemptSource<T, E, X> {
     /// The part of a failure that is held until the next attempt has been made.
     type KeptUntilNext;
@@ -593,13 +595,13 @@ pub(super) trait AttemptSource<T, E, X> {
         attempt: impl FnOnce() -> Attempt,
     ) -> Result<Result<T, E>, X>;
 
-    /// Notes a stop before it is reported.
+    /// Receives a stop before it is reported.
     #[inline]
     fn stopped(&mut self, _stop: Stop) {}
 }
 
-/// An operation can always be called again, so nothing of a failure is held for it. A failure may own the lock or the
-/// connection that the next call needs.
+/// An operation can always be called again, so no part of a failure is held for it. A failure may own the lock or
+/// the connection that the next call needs.
 struct Again<'a, F>(&'a mut F);
 
 impl<F, T, E, X> AttemptSource<T, E, X> for Again<'_, F>
@@ -625,7 +627,8 @@ where
     }
 }
 
-/// Makes the result of a stop. Out of line and by value, so that the loop keeps its state in registers.
+/// Makes the result of a stop. The code is out of line and takes its arguments by value, so that the loop keeps
+/// its state in registers.
 #[cold]
 #[inline(never)]
 fn give_up<T, E, C>(decision: Decision, failure: C::Failure, stop: Stop) -> Result<T, RetryError<E>>

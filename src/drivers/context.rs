@@ -23,8 +23,8 @@ use crate::sleep::{Ended, Sleep, Wake};
 use crate::transient::Verdict;
 
 impl RetryPolicy {
-    /// Starts a retry loop, for a block that needs `?`, `break` or `&mut` state. Call it right before
-    /// the first attempt: a deadline counts from here.
+    /// Starts a retry loop, for a block that needs `?`, `break` or `&mut` state. Call it right before the first
+    /// attempt: a deadline counts from this call.
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;
@@ -43,8 +43,8 @@ impl RetryPolicy {
         self.start_at(Location::caller())
     }
 
-    /// Starts a retry loop whose log records name `caller`, for layers and macros that know their caller only as a
-    /// value. Otherwise the same as [`start`](Self::start).
+    /// Starts a retry loop whose log records name `caller`. Use it in layers and macros that have their caller
+    /// only as a value. Otherwise it is the same as [`start`](Self::start).
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;
@@ -75,9 +75,9 @@ impl RetryPolicy {
         }
     }
 
-    /// Continues an operation that began in another process, before the attempt with the number `attempt`. The first
-    /// attempt began `elapsed` ago. The same as [`start`](Self::start) and then [`RetryContext::resume`], which explains
-    /// it, and which an observer needs.
+    /// Continues an operation that began in another process. The next attempt has the number `attempt`, and the
+    /// first attempt began `elapsed` ago. It calls [`start`](Self::start) and then [`RetryContext::resume`], which
+    /// has the details. To attach an observer first, call those two.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -90,17 +90,17 @@ impl RetryPolicy {
     ///
     /// # Errors
     ///
-    /// As [`RetryContext::resume`].
+    /// Returns the same errors as [`RetryContext::resume`].
     #[track_caller]
     pub fn resume(&self, attempt: u32, elapsed: Duration) -> Result<RetryContext, StopReason> {
         self.start().resume(attempt, elapsed)
     }
 }
 
-/// A retry loop, for blocks that use `?`, `break` or `&mut` state, or give up early on their own.
+/// A retry loop, for blocks that use `?`, `break` or `&mut` state, or have other reasons to give up early.
 ///
 /// Made by [`RetryPolicy::start`]. Pass the outcome of each attempt to [`step`](Self::step), or in async code to
-/// `step_async`. It records a success, waits after a failure, or returns the last error:
+/// `step_async`. The method records a success, waits after a failure, or returns the last error:
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
@@ -135,8 +135,9 @@ impl RetryPolicy {
 /// assert_eq!(deliver(&mut connection, "hello").unwrap_err().attempts(), 3);
 /// ```
 ///
-/// A retry loop follows the same rules as `retry_with`, and has the same settings. Call them before the loop. A closure
-/// that calls methods of the error needs the argument's type, because the context does not know the error type yet:
+/// A retry loop follows the same rules as `retry_with`, and has the same settings. Call the settings before the
+/// loop. A closure that calls methods of the error needs the argument's type, because the context does not know
+/// the error type yet:
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
@@ -167,8 +168,8 @@ impl RetryPolicy {
 /// | run another operation with the same settings | [`restart`](Self::restart) |
 /// | allow no further attempt | [`exhaust`](Self::exhaust) |
 ///
-/// A context can be the field of a struct: without settings its type is `RetryContext`. It is `Clone` if its settings
-/// are; a clone continues from the same state.
+/// A context can be the field of a struct: without settings its type is `RetryContext`. It is `Clone` if its
+/// settings are. A clone continues from the same state.
 #[must_use = "a RetryContext does nothing by itself: pass each outcome to `step`"]
 #[derive(Clone)]
 pub struct RetryContext<H = Hooks> {
@@ -176,10 +177,10 @@ pub struct RetryContext<H = Hooks> {
     caller: &'static Location<'static>,
     hooks: H,
     decision: Decision,
-    /// The retry that was granted last, in case its wait ends early, and the type of its failure.
+    /// The last granted retry, in case its wait ends early, and the type of its failure.
     granted: Option<(Wait, &'static str)>,
     stopped: Option<Stop>,
-    /// The limits of the given policy, while `policy` has lower ones: those of an operation that was resumed or exhausted.
+    /// The limits of the given policy, while `policy` has the lower limits of a resumed or exhausted operation.
     given_limits: Option<(u32, Option<Duration>)>,
 }
 
@@ -252,9 +253,9 @@ impl<C, N, S, O, D, B> RetryContext<Hooks<C, N, S, O, D, B>> {
         self.with(|hooks| hooks.with_hook(hook))
     }
 
-    /// Replaces the sleeper: of [`step`](Self::step) by a closure that waits, as in
-    /// [`RetryExt::sleep_with`](crate::RetryExt::sleep_with), or of `step_async` by a closure that returns a future, as
-    /// in `AsyncRetryExt::sleep_with`.
+    /// Replaces the sleeper. For [`step`](Self::step), pass a closure that waits, as in
+    /// [`RetryExt::sleep_with`](crate::RetryExt::sleep_with). For `step_async`, pass a closure that returns a
+    /// future, as in `AsyncRetryExt::sleep_with`.
     ///
     /// ```
     /// # use std::io::{Error, ErrorKind};
@@ -271,8 +272,8 @@ impl<C, N, S, O, D, B> RetryContext<Hooks<C, N, S, O, D, B>> {
         self.with(|hooks| hooks.with_sleeper(sleeper))
     }
 
-    /// Reports every retry, success and failure to `observer`. Attach the observer where the context is made, so that it
-    /// sees the operation as a whole.
+    /// Reports every retry, success and failure to `observer`. Attach the observer right after the context is
+    /// made, so that the observer sees the whole operation.
     ///
     /// ```
     /// use retry_ext::{RetryPolicy, RetryStats};
@@ -343,7 +344,7 @@ impl<H> RetryContext<H> {
         self.decision.attempt()
     }
 
-    /// Returns the sum of the waits so far, as they were requested.
+    /// Returns the sum of the requested waits so far.
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;
@@ -357,9 +358,10 @@ impl<H> RetryContext<H> {
         self.decision.total_wait()
     }
 
-    /// Returns the time from now until the policy's [deadline](RetryPolicy::with_max_elapsed): zero if it has passed,
-    /// `None` if the policy has none. A wait that was granted counts as passed. After [`succeeded`](Self::succeeded) or [`reset`](Self::reset) it is the whole time,
-    /// until the next failure starts the count.
+    /// Returns the time from now until the policy's [deadline](RetryPolicy::with_max_elapsed). It is zero if the
+    /// deadline has passed, and `None` if the policy has none. A granted wait counts as passed. After
+    /// [`succeeded`](Self::succeeded) or [`reset`](Self::reset), it is the whole time until the next failure
+    /// starts the count.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -373,10 +375,11 @@ impl<H> RetryContext<H> {
         self.decision.deadline(&self.policy).map(Deadline::remaining)
     }
 
-    /// Counts afresh without a success: the next attempt is the first one, with all attempts and the first delay, and a
-    /// deadline counts from its failure. Reports nothing and feeds no budget. A stopped context can be used again.
+    /// Starts a new count without a success. The next attempt is the first one, with all attempts and the first
+    /// delay, and a deadline counts from its failure. Reports nothing and leaves the budget unchanged. A stopped
+    /// context can be used again.
     ///
-    /// Call it when a connection that lived for a while has broken, if its loss is no news:
+    /// Call it when a connection that lived for a while has broken, if the loss of the connection is expected:
     ///
     /// ```
     /// # use std::io::{Error, ErrorKind};
@@ -420,8 +423,8 @@ impl<H> RetryContext<H> {
         self.policy = policy;
     }
 
-    /// Starts another operation with the same settings: its first attempt starts now, and a deadline counts from now.
-    /// Reports nothing and feeds no budget.
+    /// Starts another operation with the same settings. Its first attempt starts now, and a deadline counts from
+    /// now. Reports nothing and leaves the budget unchanged.
     ///
     /// Layers and pools configure one context, and start a clone of it for each request. After
     /// [`reset`](Self::reset) a deadline counts from the first failure instead.
@@ -445,10 +448,11 @@ impl<H> RetryContext<H> {
         self.decision = Decision::started(&self.policy);
     }
 
-    /// Makes the running attempt the last one: if it fails with a transient error, the retry stops with
+    /// Makes the running attempt the last one. If it fails with a transient error, the retry stops with
     /// [`StopReason::AttemptsExhausted`]. A new count has all attempts again.
     ///
-    /// Call it when the attempt has used up what the next one would need, such as a body that can be read once.
+    /// Call it when the attempt has used up something that the next attempt would need, such as a body that can be
+    /// read once.
     ///
     /// ```
     /// # use std::io::{Error, ErrorKind};
@@ -463,7 +467,7 @@ impl<H> RetryContext<H> {
     }
 
     /// Records that the wait granted by [`delay_after`](Self::delay_after) ended early. The attempt follows,
-    /// nothing of the wait is added to [`waited`](Self::waited), and for a deadline the clock alone counts.
+    /// nothing of the wait is added to [`waited`](Self::waited), and a deadline counts only the clock's time.
     ///
     /// ```
     /// # use std::io::{Error, ErrorKind};
@@ -484,14 +488,17 @@ impl<C, N, S, O, D, B> RetryContext<Hooks<C, N, S, O, D, B>>
 where
     O: Observe,
 {
-    /// Continues an operation that began in another process: the next attempt is number `attempt`, and the first one
-    /// began `elapsed` ago. Call it in a worker that takes a job from a queue, before the job runs. The queue keeps both
-    /// values: it counts the deliveries of a job, and knows when it was enqueued or first taken.
+    /// Continues an operation that began in another process. The next attempt has the number `attempt`, and the
+    /// first attempt began `elapsed` ago. Call it in a worker that takes a job from a queue, before the job runs.
+    /// The queue keeps both values: it counts the deliveries of a job, and stores when the job was enqueued or
+    /// first taken.
     ///
-    /// The delays that follow are those of an operation that had `attempt - 1` failures without hints. (Decorrelated jitter
-    /// depends on earlier draws: it repeats at most the last 127 of them, and without a seed draws them afresh.) The
-    /// deadline is `elapsed` sooner than for a new operation, until [`succeeded`](Self::succeeded) or
-    /// [`reset`](Self::reset). [`waited`](Self::waited) begins at zero. Attempt 0 is taken for the first.
+    /// The delays that follow are those of an operation that had `attempt - 1` failures without hints.
+    /// Decorrelated jitter depends on earlier draws: it repeats at most the last 127 of them, and without a seed
+    /// draws them afresh.
+    ///
+    /// The deadline is `elapsed` sooner than for a new operation, until [`succeeded`](Self::succeeded) or
+    /// [`reset`](Self::reset). [`waited`](Self::waited) begins at zero. Attempt 0 is treated as attempt 1.
     ///
     /// ```
     /// use std::time::Duration;
@@ -505,7 +512,7 @@ where
     ///
     /// fn handle(job: &Job, run: impl Fn(&Job) -> Result<(), std::io::Error>) -> After {
     ///     let Ok(mut retry) = POLICY.start().observe(&STATS).resume(job.delivered, job.age) else {
-    ///         return After::Dead; // it has killed its worker five times
+    ///         return After::Dead; // the job has killed its worker five times
     ///     };
     ///     match run(job) {
     ///         Ok(()) => {
@@ -527,8 +534,8 @@ where
     /// # Errors
     ///
     /// Returns [`StopReason::AttemptsExhausted`] if `attempt` is above the policy's limit, or else
-    /// [`StopReason::DeadlineExceeded`] if no time is left. The refusal is logged, and reported to the observer. A job that
-    /// kills its worker never gets to report its failure: without this check it would run for ever.
+    /// [`StopReason::DeadlineExceeded`] if no time is left. The refusal is logged, and reported to the observer. A
+    /// job that kills its worker never reports its failure: without this check it would run forever.
     pub fn resume(mut self, attempt: u32, elapsed: Duration) -> Result<Self, StopReason> {
         self.reset();
         let Self { policy, caller, hooks, .. } = &self;
@@ -550,17 +557,18 @@ where
     O: Observe,
     B: ChainBudget,
 {
-    /// Records the outcome of an attempt. After a success, returns its value. After a failure, blocks the thread until the
-    /// next attempt may start and returns `None`, or returns the last error.
+    /// Records the outcome of an attempt. After a success, returns its value. After a failure, blocks the thread
+    /// until the next attempt may start and returns `None`, or returns the last error.
     ///
-    /// A success refills the budget, is logged if it is a recovery, and starts a new count. Async code awaits `step_async`
-    /// instead.
+    /// A success refills the budget, is logged if it is a recovery, and starts a new count. In async code, use
+    /// `step_async`.
     ///
     /// # Errors
     ///
-    /// Returns the error, in a [`RetryError`] with the reason for which there is no further attempt. Every further failure
-    /// returns the same reason, until a success or [`reset`](Self::reset). After [`classify`](Self::classify), a last `Ok`
-    /// value is returned as a success is, and the next outcome begins a new count.
+    /// Returns the error, in a [`RetryError`] with the reason for which there is no further attempt. Every further
+    /// failure returns the same reason, until a success or [`reset`](Self::reset). After
+    /// [`classify`](Self::classify), a last `Ok` value is returned like a success, and the next outcome begins a
+    /// new count.
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;
@@ -597,9 +605,11 @@ where
         self.end_wait(ended)
     }
 
-    /// Records the outcome of an attempt. After a success, returns its value. After a failure, sleeps until the next
-    /// attempt may start and returns `None`, or returns the last error. Needs the feature `async`; it sleeps on tokio's
-    /// timer with the feature `tokio`, on the browser's with `web`, or on any other after [`sleep_with`](Self::sleep_with).
+    /// Records the outcome of an attempt. After a success, returns its value. After a failure, sleeps until the
+    /// next attempt may start and returns `None`, or returns the last error.
+    ///
+    /// Needs the feature `async`. It sleeps on tokio's timer with the feature `tokio`, on the browser's timer
+    /// with `web`, and on any other timer after [`sleep_with`](Self::sleep_with).
     ///
     /// Use it if the futures need `&mut` access: a closure cannot lend captured state to the futures it returns.
     ///
@@ -636,11 +646,11 @@ where
     ///
     /// # Errors
     ///
-    /// As [`step`](Self::step).
+    /// Returns the same errors as [`step`](Self::step).
     ///
     /// # Panics
     ///
-    /// Panics outside of a tokio runtime with its timer enabled, unless [`sleep_with`](Self::sleep_with) was called.
+    /// Panics outside a tokio runtime with its timer enabled, unless [`sleep_with`](Self::sleep_with) was called.
     ///
     /// # Cancel safety
     ///
@@ -693,9 +703,9 @@ where
         }
     }
 
-    /// Records a failed attempt, then blocks the thread until the next one may start. Async code awaits
-    /// `wait_after_async` instead. [`step`](Self::step) records successes as well.
-    /// To wait in another way, call [`delay_after`](Self::delay_after).
+    /// Records a failed attempt, then blocks the thread until the next one may start. In async code, use
+    /// `wait_after_async`. [`step`](Self::step) also records successes. To wait in another way, call
+    /// [`delay_after`](Self::delay_after).
     ///
     /// # Errors
     ///
@@ -745,11 +755,11 @@ where
     ///
     /// # Panics
     ///
-    /// Panics outside of a tokio runtime with its timer enabled, unless [`sleep_with`](Self::sleep_with) was called.
+    /// Panics outside a tokio runtime with its timer enabled, unless [`sleep_with`](Self::sleep_with) was called.
     ///
     /// # Cancel safety
     ///
-    /// As `step_async`.
+    /// The same as for `step_async`: a dropped future loses the error, and the wait still counts.
     #[cfg(feature = "async")]
     pub async fn wait_after_async<E>(&mut self, error: E) -> Result<(), RetryError<E>>
     where
@@ -761,16 +771,16 @@ where
         self.step_async(Err::<(), E>(error)).await.map(|_waited| ())
     }
 
-    /// Records a failed attempt and returns the delay before the next one, without sleeping. For schedulers, event
-    /// loops and waits that can be cut short.
+    /// Records a failed attempt and returns the delay before the next one, without sleeping. Use it for
+    /// schedulers, event loops and waits that can be cut short.
     ///
-    /// The delay counts as waited and the next attempt as begun. If the wait ends early and the attempt
-    /// follows, call [`woken`](Self::woken). If you abandon the wait, call [`cancelled`](Self::cancelled).
-    /// After a success, call [`succeeded`](Self::succeeded), or the budget is not refilled.
+    /// The delay counts as waited, and the next attempt as begun. If the wait ends early and the attempt follows,
+    /// call [`woken`](Self::woken). If you abandon the wait, call [`cancelled`](Self::cancelled). After a success,
+    /// call [`succeeded`](Self::succeeded), or the budget is not refilled.
     ///
     /// # Errors
     ///
-    /// Returns the reason for which there is no further attempt. Every further call returns it again, until
+    /// Returns the reason for which there is no further attempt. Every further call returns the same reason, until
     /// [`succeeded`](Self::succeeded).
     ///
     /// ```
@@ -794,7 +804,7 @@ where
     ///             Err(RecvTimeoutError::Timeout) => {}
     ///             Ok(()) | Err(RecvTimeoutError::Disconnected) => break Err(retry.cancelled(error)),
     ///         },
-    ///         Err(_reason) => break retry.wait_after(error), // does not wait: gives the error back
+    ///         Err(_reason) => break retry.wait_after(error), // does not wait, and returns the error
     ///     }
     /// };
     /// assert_eq!(outcome.unwrap_err().reason(), StopReason::Cancelled);
@@ -808,13 +818,14 @@ where
         self.decide::<(), E>(error, ()).map_err(|stop| stop.reason)
     }
 
-    /// Records the outcome of an attempt and returns the delay before the next one, without sleeping. For schedulers and
-    /// layers that judge whole outcomes; see [`classify`](Self::classify) and [`delay_after`](Self::delay_after).
+    /// Records the outcome of an attempt and returns the delay before the next one, without sleeping. Use it for
+    /// schedulers and layers that judge whole outcomes; see [`classify`](Self::classify) and
+    /// [`delay_after`](Self::delay_after).
     ///
     /// # Errors
     ///
     /// Returns the reason for which there is no further attempt. A success is recorded as by
-    /// [`succeeded`](Self::succeeded). It returns [`StopReason::Permanent`] as well: the outcome is final.
+    /// [`succeeded`](Self::succeeded). It also returns [`StopReason::Permanent`], because the outcome is final.
     ///
     /// ```
     /// # use std::io::Error;
@@ -845,7 +856,7 @@ where
         self.decide::<T, E>(failure, judgement).map_err(|stop| stop.reason)
     }
 
-    /// Judges an outcome, and decides after a failure.
+    /// Judges an outcome, and decides if it is a failure.
     fn judge<T, E>(&mut self, outcome: Result<T, E>) -> Judged<T, E, C::Failure>
     where
         C: Classify<T, E>,
@@ -868,7 +879,8 @@ where
         }
     }
 
-    /// Makes the result of a stop. A last value looks like a success to the caller, so the loop counts afresh after it.
+    /// Makes the result of a stop. A last value is a success for the caller, so the loop starts a new count after
+    /// it.
     fn finish<T, E>(&mut self, stopped: RetryError<C::Failure>) -> Result<T, RetryError<E>>
     where
         C: Classify<T, E>,
@@ -905,10 +917,10 @@ where
         Ok(delay)
     }
 
-    /// Records that the wait granted by [`delay_after`](Self::delay_after) was cut short for good, and returns
-    /// the error that `retry_with` would return, with [`StopReason::Cancelled`]. The wait is not counted.
+    /// Records that the wait granted by [`delay_after`](Self::delay_after) was cut short for good. Returns the
+    /// error that `retry_with` would return, with [`StopReason::Cancelled`]. The wait is not counted.
     ///
-    /// After [`delay_after_outcome`](Self::delay_after_outcome), pass the outcome in the place of an error.
+    /// After [`delay_after_outcome`](Self::delay_after_outcome), pass the outcome in place of an error.
     ///
     /// Call it only during the wait: an attempt that has run after the wait would not be counted. A context that
     /// has stopped returns its own reason.
@@ -941,13 +953,13 @@ where
         decision.stop(failure, failure_type, stop, report, stopping)
     }
 
-    /// Records a success: refills the policy's [budget](crate::RetryBudget), if it has one, and counts afresh. In a
-    /// loop that lives long, such as one that reconnects or watches, the next failure is then a first one.
-    /// It has all attempts and the first delay, and a deadline counts from that failure.
+    /// Records a success: refills the policy's [budget](crate::RetryBudget), if it has one, and starts a new
+    /// count. In a long-lived loop, such as one that reconnects or watches, the next failure is then a first
+    /// failure. It has all attempts and the first delay, and a deadline counts from that failure.
     ///
-    /// Call it once the work has succeeded, not merely once the connection is up: a server that accepts and
-    /// immediately drops connections would otherwise be retried forever. With a budget, call it once for
-    /// each call of the service, not for each message that it sends.
+    /// Call it once the work has succeeded, not merely once the connection is up. Otherwise, a server that accepts
+    /// and immediately drops connections would be retried forever. With a budget, call it once for each call of
+    /// the service, not for each message that the service sends.
     ///
     /// ```
     /// # use std::io::{Error, ErrorKind};
@@ -977,14 +989,14 @@ where
     /// ```
     pub fn succeeded(&mut self) {
         let fresh = Decision::new(None);
-        // The attempts before a stop have been reported with it.
+        // The attempts before a stop have been reported with the stop.
         let ended = if self.stopped.is_some() { fresh } else { self.decision };
         self.reset();
         ended.succeeded(&self.hooks, Call::new(&self.policy, self.caller));
     }
 }
 
-/// An outcome that was judged and, after a failure, decided on.
+/// A judged outcome, with the decision after a failure.
 enum Judged<T, E, X> {
     Ended(Result<T, RetryError<E>>),
     Granted(X, Duration),

@@ -24,12 +24,13 @@ use crate::transient::IsTransient;
 
 /// Adds `.retry_with(policy)` to iterators of results.
 ///
-/// A failed item is a failed attempt: while its error is transient and the policy allows a retry, the
-/// adapter waits and takes **the source's next item in its place**. Use it on sources that make the
-/// failed item again when `next` is called again, such as
-/// [`TcpListener::incoming`](std::net::TcpListener::incoming), a polled channel, or a cursor that rereads its page.
-/// Do not use it on `urls.map(fetch)`: the next item is a different URL. Retry inside the closure
-/// instead: `urls.map(|url| (|| fetch(url)).retry_with(policy))`.
+/// A failed item is a failed attempt. While its error is transient and the policy allows a retry, the adapter
+/// waits and takes **the source's next item in its place**. Use it on sources that produce the failed item again
+/// on the next call of `next`. Examples are [`TcpListener::incoming`](std::net::TcpListener::incoming), a polled
+/// channel, and a cursor that rereads its page.
+///
+/// Do not use it on `urls.map(fetch)`: the next item is a different URL. Retry inside the closure instead:
+/// `urls.map(|url| (|| fetch(url)).retry_with(policy))`.
 ///
 /// ```
 /// use std::io::{BufRead, BufReader, Write};
@@ -62,20 +63,21 @@ use crate::transient::IsTransient;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// * Each item starts afresh: with all attempts, the first delay and a new deadline. A deadline counts
-///   from the call of `next`, so it includes the time for which the source waits for an item.
-/// * Only retried errors are swallowed, and `on_retry` is called for each. An error that gives up
-///   is yielded, and the following call continues with the next item.
+/// * Each item starts a new count, with all attempts, the first delay and a new deadline. A deadline counts from
+///   the call of `next`, so it includes the time for which the source waits for an item.
+/// * Only retried errors are swallowed, and `on_retry` is called for each. An error that gives up is yielded, and
+///   the following call continues with the next item.
 /// * If a deadline, a budget or a hint's limit refuses a retry, the following call of `next` first pauses, on the
-///   same sleeper, so a loop that continues after such a refusal does not spin. (Permanent errors and exhausted
-///   attempts cause no pause.) The pause is the refused [`next_delay`](RetryError::next_delay). After a hint it is
-///   the [longest hint that is obeyed](RetryPolicy::max_retry_after), and at least the first delay. No hook is
-///   called for it, and it is not part of `waited`. A sleeper that cancels the pause ends the sequence.
-/// * A cancelled wait yields its error, with [`StopReason::Cancelled`]. Leave
-///   the loop then: the following call continues with the next item.
-/// * A transient error after which the source ends is yielded, with
-///   [`StopReason::SourceEnded`], and then `None`. The adapter therefore keeps a
-///   failed item until the next one: an error must not own a lock or a permit that the source needs.
+///   same sleeper. A loop that continues after such a refusal therefore does not spin. Permanent errors and
+///   exhausted attempts cause no pause.
+/// * The pause is the refused [`next_delay`](RetryError::next_delay). After a hint it is the [longest hint that is
+///   obeyed](RetryPolicy::max_retry_after), and at least the first delay. No hook is called for the pause, and it
+///   is not part of `waited`. A sleeper that cancels the pause ends the sequence.
+/// * A cancelled wait yields its error, with [`StopReason::Cancelled`]. Leave the loop then: the following call
+///   continues with the next item.
+/// * A transient error after which the source ends is yielded, with [`StopReason::SourceEnded`], and then `None`.
+///   For this the adapter keeps a failed item until the next one. An error must therefore not own a lock or a
+///   permit that the source needs.
 /// * The adapter is lazy: it takes from its source, and waits, only in `next`.
 pub trait RetryIteratorExt<T, E>: Iterator<Item = Result<T, E>> {
     /// Classifies errors at the call; see [`RetryExt::retry_if`](crate::RetryExt::retry_if).
@@ -284,10 +286,10 @@ where
     }
 }
 
-/// The items of an iterator, each retried; made by [`RetryIteratorExt::retry_with`].
+/// An iterator that retries each item of its source; made by [`RetryIteratorExt::retry_with`].
 ///
-/// Its `size_hint` assumes that every item fails as often as the policy has attempts. If the sleeper can cancel
-/// a pause, which ends the sequence, the lower bound is 0.
+/// Its `size_hint` assumes that every item fails as often as the policy has attempts. The lower bound is 0 if the
+/// sleeper can cancel a pause, because that ends the sequence.
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
@@ -310,11 +312,11 @@ pub struct RetryItems<I, T, E, P, H = Hooks> {
 #[derive(Clone, Copy, Debug)]
 enum Before {
     Nothing,
-    /// It pauses for so long, because a retry was refused.
+    /// Pauses for this time, because a retry was refused.
     Pause(Duration),
-    /// It returns the `None` that the source has returned.
+    /// Returns the `None` that the source has returned.
     Ended,
-    /// A pause was cancelled: it returns `None`, for ever.
+    /// Returns `None` forever, because a pause was cancelled.
     Cancelled,
 }
 
@@ -372,7 +374,7 @@ impl<I, T, E, P, C, N, S: Sleep, O, D, B> RetryItems<I, T, E, P, Hooks<C, N, S, 
     /// Pauses or ends the sequence, as the previous call decided. Returns whether the sequence ends.
     #[cold]
     fn pause_or_end(&mut self) -> bool {
-        // Changed only after the pause, so that a sleeper that panics does not lose it.
+        // Changed only after the pause, so that a panic of the sleeper does not lose the pause.
         let (before_next, ends) = match self.before_next {
             Before::Nothing => (Before::Nothing, false),
             Before::Ended => (Before::Nothing, true),
@@ -424,7 +426,7 @@ where
         Ok(item)
     }
 
-    /// A caller that takes the next item at once must not turn a refusal into a busy loop.
+    /// Sets the pause, so that a caller that takes the next item at once does not turn a refusal into a busy loop.
     #[inline]
     fn stopped(&mut self, stop: Stop) {
         if let Some(delay) = pause_after(stop, self.policy) {
@@ -433,7 +435,7 @@ where
     }
 }
 
-/// Returns the pause after a stop, if it refused a retry.
+/// Returns the pause after a stop that refused a retry.
 pub(super) fn pause_after(stop: Stop, policy: &RetryPolicy) -> Option<Duration> {
     match stop.reason {
         StopReason::DeadlineExceeded | StopReason::BudgetExhausted => stop.next_delay(),
@@ -444,7 +446,7 @@ pub(super) fn pause_after(stop: Stop, policy: &RetryPolicy) -> Option<Duration> 
     }
 }
 
-/// If the source is fused.
+/// Ends for good if the source is fused.
 impl<I, T, E, P, C, N, S, O, D, B> FusedIterator for RetryItems<I, T, E, P, Hooks<C, N, S, O, D, B>>
 where
     I: FusedIterator<Item = Result<T, E>>,

@@ -33,9 +33,10 @@ use crate::transient::IsTransient;
 /// Adds `.retry_with(policy)` to streams of results that recover by themselves. Needs the feature `stream`, and
 /// `tokio` for the default sleeper.
 ///
-/// A failed item is a failed attempt: while its error is transient and the policy allows a retry, the stream waits and
-/// takes **the source's next item in its place**. Use it on streams that produce the failed item again, such as a watcher
-/// that reconnects when it is polled again. For a stream that ends with its connection, use [`ResubscribeExt`].
+/// A failed item is a failed attempt. While its error is transient and the policy allows a retry, the stream waits
+/// and takes **the source's next item in its place**. Use it on streams that produce the failed item again, such
+/// as a watcher that reconnects when it is polled again. For a stream that ends with its connection, use
+/// [`ResubscribeExt`].
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -56,13 +57,13 @@ use crate::transient::IsTransient;
 /// # }
 /// ```
 ///
-/// * Each item starts afresh, with all attempts and the first delay. A deadline counts from the first failure: a
-///   stream may be quiet for an hour.
-/// * An error that gives up is yielded, and the stream goes on with the next item.
+/// * Each item starts a new count, with all attempts and the first delay. A deadline counts from the first
+///   failure, because a stream may be quiet for an hour.
+/// * An error that gives up is yielded, and the stream continues with the next item.
 /// * If a deadline, a budget or a hint's limit refuses a retry, the stream pauses before its next item, as
 ///   [iterators](crate::RetryIteratorExt) do.
-/// * A transient error after which the source ends is yielded, with [`StopReason::SourceEnded`], and then `None`. The
-///   error is kept until the next item for this: it must not own a lock or a permit that the source needs.
+/// * A transient error after which the source ends is yielded, with [`StopReason::SourceEnded`], and then `None`.
+///   For this, the error is kept until the next item. It must not own a lock or a permit that the source needs.
 /// * A dropped `next()` loses nothing: the wait and the error are part of the stream.
 pub trait RetryStreamExt<T, E>: Stream<Item = Result<T, E>> {
     /// Classifies errors at the call; see [`RetryExt::retry_if`](crate::RetryExt::retry_if).
@@ -293,7 +294,7 @@ where
 }
 
 pin_project! {
-    /// A stream whose items are retried; made by [`RetryStreamExt::retry_with`].
+    /// A stream that retries each item of its source; made by [`RetryStreamExt::retry_with`].
     ///
     /// ```
     /// use futures_util::stream;
@@ -315,7 +316,7 @@ pin_project! {
         policy: P,
         caller: &'static Location<'static>,
         decision: Decision,
-        // The failed item, until the next one: the source may end.
+        // The failed item, kept until the next one, because the source may end.
         failure: Option<E>,
     }
 }
@@ -421,7 +422,7 @@ where
     S: AsyncSleep,
     O: Observe,
 {
-    /// Polls a wait or a pause that has just begun. If it is over at once, other tasks run all the same.
+    /// Polls a wait or a pause that has just begun. If it is over at once, other tasks still run.
     fn begin_wait(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Next<E>> {
         let next = ready!(self.as_mut().poll_wait(cx));
         if let Next::Poll = next {
@@ -447,7 +448,7 @@ where
             }
             WaitingProjection::Ended => return Poll::Ready(Next::End),
             WaitingProjection::Refused { delay } => {
-                // Changed only afterwards, so that a sleeper that panics does not lose the pause.
+                // Changed only afterwards, so that a panic of the sleeper does not lose the pause.
                 let wait = this.hooks.sleeper.sleep(*delay, Internal);
                 this.wait.set(wait.map_or(Waiting::No, |wait| Waiting::Pause { wait }));
                 return self.begin_wait(cx);
@@ -492,8 +493,9 @@ impl<St, T, E, P, H: AsyncHooks<T, E>> fmt::Debug for RetryStream<St, T, E, P, H
     }
 }
 
-/// Adds `.retry_with(policy)` to closures and functions that return a stream of results: they subscribe again after a
-/// failure. Needs the feature `stream`, and `tokio` for the default sleeper.
+/// Adds `.retry_with(policy)` to closures and functions that return a stream of results. After a failure, the
+/// closure is called again for a new subscription. Needs the feature `stream`, and `tokio` for the default
+/// sleeper.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -504,7 +506,7 @@ impl<St, T, E, P, H: AsyncHooks<T, E>> fmt::Debug for RetryStream<St, T, E, P, H
 ///
 /// static POLICY: RetryPolicy = RetryPolicy::new();
 ///
-/// // Each subscription breaks after two messages, and the third one ends in good order.
+/// // Each subscription breaks after two messages, and the third subscription ends cleanly.
 /// let mut subscriptions = 0;
 /// let mut subscribe = |topic: &str| {
 ///     subscriptions += 1;
@@ -519,17 +521,17 @@ impl<St, T, E, P, H: AsyncHooks<T, E>> fmt::Debug for RetryStream<St, T, E, P, H
 /// ```
 ///
 /// * A broken subscription is dropped before the wait. The end of a subscription is the end of the stream.
-/// * The attempts count afresh as soon as a subscription is steady: at its first item, or after it stood for a minute
-///   without one. [`steady_after`](Self::steady_after) sets that time, and then the time alone counts. Each steady
+/// * A new count of attempts starts as soon as a subscription is steady: at its first item, or after a minute
+///   without one. [`steady_after`](Self::steady_after) sets that time, and then only the time counts. Each steady
 ///   subscription is one success for the log, a budget and an observer.
 /// * An error that gives up is yielded, and then `None`.
 /// * For an observer, the break of a steady subscription is the first attempt of a new operation.
 /// * A deadline counts from the first failure.
-/// * For a future of a stream, such as an `async fn` that connects, pass `|| connect().try_flatten_stream()`. If an end
-///   is a failure, chain an error to the stream.
+/// * For a future of a stream, such as an `async fn` that connects, pass `|| connect().try_flatten_stream()`. If
+///   an end is a failure, chain an error to the stream.
 ///
-/// If the closure's value is a future and a stream at once, name the trait:
-/// `ResubscribeExt::retry_with(subscribe, policy)`.
+/// If the closure's value is both a future and a stream, name the trait: `ResubscribeExt::retry_with(subscribe,
+/// policy)`.
 pub trait ResubscribeExt<St, T, E>: FnMut() -> St
 where
     St: Stream<Item = Result<T, E>>,
@@ -718,14 +720,14 @@ where
         AsyncRetry::new(Subscribed::new(self)).budget(budget)
     }
 
-    /// Sets the time after which a subscription is steady: only then do the attempts count afresh. Unless it is set, a
+    /// Sets the time after which a subscription is steady and a new count of attempts starts. Unless it is set, a
     /// subscription is steady at its first item, or after a minute without one.
     ///
     /// Use it for a server that accepts, sends a message, and drops the connection.
     ///
     /// # Panics
     ///
-    /// If `time` is zero: each subscription would be steady, and none would ever give up.
+    /// If `time` is zero: each subscription would be steady, and the stream would never give up.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -735,7 +737,7 @@ where
     /// use futures_util::{StreamExt, stream};
     /// use retry_ext::{ResubscribeExt, RetryPolicy};
     ///
-    /// // It greets, and resets the connection: for ever, if the greeting counted.
+    /// // The server greets and resets the connection. If the greeting counted, the retries would never end.
     /// let subscribe = || stream::iter([Ok("hello"), Err(Error::from(ErrorKind::ConnectionReset))]);
     /// let items = subscribe.steady_after(Duration::from_secs(5)).retry_with(RetryPolicy::new());
     /// let items: Vec<_> = items.collect().await;
@@ -752,8 +754,8 @@ where
         AsyncRetry::new(Subscribed::new(self)).steady_after(time)
     }
 
-    /// Returns a stream that subscribes, and again after each failure while the policy allows it. It sleeps on tokio's
-    /// timer, which needs the feature `tokio`, or on the browser's, which needs `web`.
+    /// Returns a stream that subscribes, and subscribes again after each failure while the policy allows it. It
+    /// sleeps on tokio's timer, which needs the feature `tokio`, or on the browser's timer, which needs `web`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -812,7 +814,7 @@ impl<F> Subscribed<F> {
     }
 }
 
-/// After this time without an item, a subscription is steady.
+/// The time without an item after which a subscription is steady.
 const QUIET: Duration = Duration::from_secs(60);
 
 impl<F, St, T, E, C, N, S, O, D, B> AsyncRetry<Subscribed<F>, St, T, E, Hooks<C, N, S, O, D, B>>
@@ -915,7 +917,7 @@ pin_project! {
     #[project = SubscriptionProjection]
     #[project_replace = SubscriptionReplaced]
     enum Subscription<St, W, K> {
-        // At the beginning, and when a wait is over and other tasks have run.
+        // At the start, and after a wait once other tasks have run.
         Ready,
         Reading { #[pin] source: St },
         Wait { #[pin] wait: W, kept: K },
@@ -993,7 +995,8 @@ where
     D: ComputeDelay<E>,
     B: ChainBudget,
 {
-    /// Records a success and counts afresh, once for each subscription, if it is steady: at once, or by its time.
+    /// Records a success and starts a new count if the subscription is steady, at once or by its time. Does so
+    /// once for each subscription.
     fn note_steady(self: Pin<&mut Self>, at_once: impl FnOnce(Option<Duration>) -> bool) {
         let this = self.project();
         let Some(since) = *this.since else { return };
@@ -1006,7 +1009,7 @@ where
         }
     }
 
-    /// Makes the wait after a failure, or gives the error back.
+    /// Starts the wait after a failure, or returns the error.
     fn failed(
         mut self: Pin<&mut Self>,
         error: E,
@@ -1035,13 +1038,13 @@ where
             }
             None => drop(kept),
         }
-        // A wait that is over before it has begun lets other tasks run all the same.
+        // If a wait is over before it has begun, other tasks still run.
         self.project().state.set(Subscription::Ready);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Polls the wait, and gives the error back if the wait is cancelled.
+    /// Polls the wait, and returns the error if the wait is cancelled.
     fn poll_wait(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), RetryError<E>>> {
         let mut this = self.project();
         let SubscriptionProjection::Wait { wait, .. } = this.state.as_mut().project() else {
