@@ -422,8 +422,8 @@ impl Backoff {
         BackoffState { next, jitter: JitterState::UNSEEDED }
     }
 
-    /// Returns the delay that `Decorrelated` remembers in the attempt `attempt`: that of a series that went through all
-    /// retries before it, or at most through the last 127.
+    /// Returns the previous delay of `Decorrelated` in the attempt `attempt`. It is the delay of a series that has
+    /// made all earlier retries, or at most the last 127 of them.
     pub(crate) fn previous(&self, attempt: u32) -> CoarseNanos {
         const LAST: u32 = 127;
 

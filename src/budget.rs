@@ -363,7 +363,7 @@ impl<A: Word, const N: usize> Ledger<A, N> {
         usize::try_from(slice % N as u64).unwrap_or(0) // the remainder is below `N`
     }
 
-    /// Deposits in a slice. This takes one addition, except for the first deposit of a slice.
+    /// Makes a deposit in a slice. It takes one addition, except for the first deposit of a slice.
     ///
     /// A deposit in a slice that is over counts nowhere: its place is reused only after more slices than the
     /// window has. A newer slice has the place only if this thread has slept for a whole window since it read the

@@ -147,8 +147,10 @@ pub const fn is_transient_sqlstate(sqlstate: &str) -> bool {
     )
 }
 
-/// Returns whether an error number of MySQL is transient: 1040, 1053, 1203, 1205, 1213, 3572 of the server, and
-/// 2002, 2003, 2006, 2013 of the client library.
+/// Returns whether an error number of MySQL is transient.
+///
+/// The transient numbers are 1040, 1053, 1203, 1205, 1213 and 3572 of the server, and 2002, 2003, 2006 and 2013 of the
+/// client library.
 ///
 /// * **1205** (lock wait timeout) rolls back the statement only, unless the server runs with
 ///   `innodb_rollback_on_timeout`. Roll back yourself, then retry the whole transaction.

@@ -39,7 +39,8 @@ impl TotalWait {
         }
     }
 
-    /// Out of line: a jump that is not taken costs one instruction less than a conditional move.
+    /// Returns the longest sum. The code is out of line: a jump that is not taken costs one instruction less than
+    /// a conditional move.
     #[cold]
     #[inline(never)]
     const fn saturated() -> Self {

@@ -1,4 +1,4 @@
-//! `RetryPolicy`: how often and how long; and the checks of deadline and budget.
+//! `RetryPolicy`: the limits of a retry, and the checks of deadline and budget.
 
 use core::fmt;
 use core::time::Duration;
@@ -445,8 +445,8 @@ impl RetryPolicy {
         }
     }
 
-    /// Books a success with the budget, if there is one. Out of line, so that a retry without a budget makes
-    /// no room for it.
+    /// Records a success with the budget, if there is one. The code is out of line, so that a retry without a
+    /// budget makes no room for it.
     #[inline(never)]
     pub(crate) fn feed(&self) {
         if let Some(limits) = self.limits {
@@ -608,7 +608,7 @@ pub(crate) struct Limits {
     start: fn(&RetryPolicy) -> Option<Tick>,
     /// Checks whether a wait is allowed. Returns the start of the deadline.
     pub(crate) check: fn(&RetryPolicy, &Requested) -> Result<Option<Tick>, Stop>,
-    /// Books a success.
+    /// Records a success.
     feed: fn(&RetryPolicy),
 }
 

@@ -38,7 +38,7 @@ use crate::transient::Verdict;
 /// println!("{}", motd.retry_with(RetryPolicy::new()).unwrap_or_default());
 /// ```
 ///
-/// Optional settings come first, in any order; `retry_with` comes last and runs the operation:
+/// Optional settings come first, in any order. `retry_with` comes last and runs the operation:
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
