@@ -221,6 +221,13 @@ can_cancel!(ControlFlow<()>, SleepOutcome);
 /// sleeps(());
 /// sleeps(std::thread::sleep as fn(Duration));
 /// ```
+#[cfg_attr(
+    not(feature = "std"),
+    diagnostic::on_unimplemented(
+        note = "without the feature `std` of `retry-ext`, no retry sleeps by itself: add `.sleep_with(|delay| ..)`, with a timer of your platform",
+        note = "`#[retry_with(..)]` on a blocking function needs the feature `std`; without it, retry the calls in the function"
+    )
+)]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a sleeper for a blocking retry",
     label = "not a blocking sleeper",
@@ -376,6 +383,25 @@ impl<P> DefaultSleeper for P {
 
     #[inline]
     fn sleeper(_: Internal) {}
+}
+
+/// The sleeper of a blocking retry without `sleep_with`. Without the feature `std`, no policy type has one.
+///
+/// The trait is bound to the policy's type for the same reason as `DefaultSleeper`. It exists for its message.
+///
+/// This trait is sealed.
+#[cfg(not(feature = "std"))]
+#[diagnostic::on_unimplemented(
+    message = "no sleeper is configured for this retry",
+    label = "no sleeper",
+    note = "add `.sleep_with(|delay| ..)`, with a timer of your platform, before `.retry_with(policy)`",
+    note = "or enable the feature `std` of `retry-ext` to sleep with `std::thread::sleep`"
+)]
+pub trait BlockingSleeper {
+    #[doc(hidden)]
+    type Sleeper: Sleep;
+    #[doc(hidden)]
+    fn sleeper(_: Internal) -> Self::Sleeper;
 }
 
 /// Awaits a wait, and lets other tasks run even if the wait is over before it has begun.

@@ -20,11 +20,11 @@ use crate::operation::{Attempt, Attempts, Operation};
 use crate::policy::RetryPolicy;
 use crate::report::{Call, Report};
 use crate::sealed::Internal;
+#[cfg(not(feature = "std"))]
+use crate::sleep::BlockingSleeper;
 use crate::sleep::{Ended, Sleep, Wake};
 use crate::span::{Span, SpanHandle};
-#[cfg(feature = "std")]
-use crate::transient::IsTransient;
-use crate::transient::Verdict;
+use crate::transient::{IsTransient, Verdict};
 
 /// Adds `.retry_with(policy)` to closures, functions and `&mut` closures that return a `Result`.
 ///
@@ -301,6 +301,23 @@ pub trait RetryExt<T, E>: Operation<Outcome = Result<T, E>> {
     {
         Retry::new(self).retry_with(policy)
     }
+
+    /// Calls the closure and retries it. Without the feature `std`, call [`sleep_with`](Self::sleep_with) first.
+    ///
+    /// # Errors
+    ///
+    /// Returns the last error, in a [`RetryError`] with the reason for which there was no further attempt.
+    #[cfg(not(feature = "std"))]
+    #[track_caller]
+    fn retry_with<P>(self, policy: P) -> Result<T, RetryError<E>>
+    where
+        Self: Sized,
+        E: IsTransient,
+        P: Borrow<RetryPolicy> + BlockingSleeper,
+    {
+        let sleeper = P::sleeper(Internal);
+        Retry::new(self).with(|hooks| hooks.with_sleeper(sleeper)).retry_with(policy)
+    }
 }
 
 impl<F, T, E> RetryExt<T, E> for F where F: FnMut() -> Result<T, E> {}
@@ -343,7 +360,10 @@ impl<F, T, E> Retry<F, T, E> {
 
 impl<F, T, E, C, N, S, O, D, B> Retry<F, T, E, Hooks<C, N, S, O, D, B>> {
     #[inline]
-    fn with<H>(self, set: impl FnOnce(Hooks<C, N, S, O, D, B>) -> H) -> Retry<F, T, E, H> {
+    pub(super) fn with<H>(
+        self,
+        set: impl FnOnce(Hooks<C, N, S, O, D, B>) -> H,
+    ) -> Retry<F, T, E, H> {
         Retry { operation: self.operation, hooks: set(self.hooks), result: PhantomData }
     }
 

@@ -18,8 +18,9 @@ use crate::operation::Attempt;
 use crate::policy::RetryPolicy;
 use crate::report::Call;
 use crate::sealed::Internal;
+#[cfg(not(feature = "std"))]
+use crate::sleep::BlockingSleeper;
 use crate::sleep::{Ended, Sleep, Wake};
-#[cfg(feature = "std")]
 use crate::transient::IsTransient;
 
 /// Adds `.retry_with(policy)` to iterators of results.
@@ -239,6 +240,19 @@ pub trait RetryIteratorExt<T, E>: Iterator<Item = Result<T, E>> {
         P: Borrow<RetryPolicy>,
     {
         Retry::new(Items(self)).retry_with(policy)
+    }
+
+    /// Retries each item. Without the feature `std`, call [`sleep_with`](Self::sleep_with) first.
+    #[cfg(not(feature = "std"))]
+    #[track_caller]
+    fn retry_with<P>(self, policy: P) -> RetryItems<Self, T, E, P, Hooks<(), (), P::Sleeper>>
+    where
+        Self: Sized,
+        E: IsTransient,
+        P: Borrow<RetryPolicy> + BlockingSleeper,
+    {
+        let sleeper = P::sleeper(Internal);
+        Retry::new(Items(self)).with(|hooks| hooks.with_sleeper(sleeper)).retry_with(policy)
     }
 }
 
