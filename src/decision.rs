@@ -171,7 +171,7 @@ impl Decision {
             Err(stop) => {
                 decided(Err(stop));
                 let failure_type = C::type_name(failure, Internal);
-                report.gave_up(failure_type, self.attempt, self.waited, stop.reason);
+                report.gave_up(failure_type, self.attempt, self.waited, stop);
                 Err(stop)
             }
         }
@@ -395,7 +395,7 @@ impl Decision {
         stopped: impl FnOnce(Stop),
     ) -> RetryError<X> {
         stopped(stop);
-        report.gave_up(failure_type, self.attempt, self.waited, stop.reason);
+        report.gave_up(failure_type, self.attempt, self.waited, stop);
         self.give_up(failure, stop)
     }
 

@@ -203,12 +203,20 @@ pub struct Observation {
     pub max_attempts: u32,
     /// The sum of the waits so far.
     pub waited: Duration,
+    /// Whether the last of these attempts is new, and was not a part of an earlier report.
+    pub(crate) is_new: bool,
 }
 
 impl Observation {
+    /// Makes the report of an attempt that has just ended.
     #[inline]
     pub(crate) fn new(policy: &RetryPolicy, attempt: u32, waited: TotalWait) -> Self {
-        let waited = waited.get();
-        Self { name: policy.name(), attempt, max_attempts: policy.max_attempts(), waited }
+        let (name, max_attempts) = (policy.name(), policy.max_attempts());
+        Self { name, attempt, max_attempts, waited: waited.get(), is_new: true }
+    }
+
+    #[inline]
+    pub(crate) const fn of_attempt(self, is_new: bool) -> Self {
+        Self { is_new, ..self }
     }
 }

@@ -205,8 +205,7 @@ impl Observer for MetricsObserver {
     }
 
     fn on_give_up(&self, observation: &Observation, reason: StopReason) {
-        // The attempt before a cancelled wait was counted with its retry.
-        if reason != StopReason::Cancelled {
+        if observation.is_new {
             add(ATTEMPTS, name_of(observation), 1);
         }
         ended(observation, gave_up(reason));

@@ -7,7 +7,7 @@ use core::time::Duration;
 use log::kv::{Error, Key, Source, Value, VisitSource};
 use log::{Level, Record};
 
-use crate::error::StopReason;
+use crate::error::{Stop, StopReason};
 use crate::event::{Observation, Observer};
 use crate::hooks::{Hooks, Observe};
 use crate::nanos::TotalWait;
@@ -58,18 +58,14 @@ impl<O: Observe> Report<'_, O> {
     /// Reports that there is no further attempt. A permanent error concerns only the caller, so it is not
     /// logged.
     #[inline]
-    pub(crate) fn gave_up(
-        self,
-        error_type: &str,
-        attempt: u32,
-        waited: TotalWait,
-        reason: StopReason,
-    ) {
+    pub(crate) fn gave_up(self, error_type: &str, attempt: u32, waited: TotalWait, stop: Stop) {
         let Self { call, observer } = self;
+        let reason = stop.reason;
         if let Some(observer) = observer.observer(Internal) {
-            unnested(|| {
-                observer.on_give_up(&Observation::new(call.policy, attempt, waited), reason);
-            });
+            let observation = Observation::new(call.policy, attempt, waited);
+            // The attempt before a cancelled wait was reported with its retry.
+            let is_new = reason != StopReason::Cancelled || stop.next_delay().is_none();
+            unnested(|| observer.on_give_up(&observation.of_attempt(is_new), reason));
         }
         if reason != StopReason::Permanent && is_enabled(Level::Warn) {
             call.record_give_up(error_type, attempt, waited, reason);
@@ -80,11 +76,9 @@ impl<O: Observe> Report<'_, O> {
     /// Reports that an operation which made `attempts` attempts elsewhere gets no further one. Its last error is not known.
     pub(crate) fn refused(self, attempts: u32, reason: StopReason) {
         let Self { call, observer } = self;
-        let waited = TotalWait::ZERO;
         if let Some(observer) = observer.observer(Internal) {
-            unnested(|| {
-                observer.on_give_up(&Observation::new(call.policy, attempts, waited), reason);
-            });
+            let observation = Observation::new(call.policy, attempts, TotalWait::ZERO);
+            unnested(|| observer.on_give_up(&observation.of_attempt(false), reason));
         }
         if is_enabled(Level::Warn) {
             call.record_refusal(attempts, reason);

@@ -243,6 +243,38 @@ fn r7_attempts_of_an_operation_that_goes_on_are_counted_as_they_end() {
 }
 
 #[test]
+fn r1_a_refusal_of_an_operation_from_another_process_is_no_attempt() {
+    let policy = LOAD.with_max_elapsed(secs(60));
+    let page = page(|| {
+        let observed = || policy.start().observe(&METRICS);
+        assert!(observed().delay_after(&ScriptError::Transient(1)).is_ok());
+        // In another process, after the deadline; and one that never got an attempt.
+        assert!(observed().resume(2, secs(61)).is_err());
+        assert!(observed().resume(1, secs(61)).is_err());
+    });
+    assert_eq!(value(&page, r#"retry_attempts_total{operation="load"}"#), 1);
+    let refused = r#"outcome="gave_up",reason="deadline_exceeded"}"#;
+    assert_eq!(value(&page, &format!(r#"retry_operations_total{{operation="load",{refused}"#)), 2);
+}
+
+#[test]
+fn r1_an_attempt_that_is_cancelled_before_a_decision_counts_once() {
+    let (stats, error) = (RetryStats::new(), || ScriptError::Transient(1));
+    let page = page(|| {
+        let mut retry = LOAD.start().observe(&METRICS);
+        assert!(retry.delay_after(&error()).is_ok());
+        retry.woken();
+        assert_eq!(retry.cancelled(error()).attempts(), 2);
+        let mut retry = LOAD.start().observe(&stats);
+        assert!(retry.delay_after(&error()).is_ok());
+        retry.woken();
+        assert_eq!(retry.cancelled(error()).attempts(), 2);
+    });
+    assert_eq!(stats.snapshot().calls, 2);
+    assert_eq!(value(&page, r#"retry_attempts_total{operation="load"}"#), 2);
+}
+
+#[test]
 fn r10_no_text_of_an_error_gets_into_the_page() {
     let page = page(|| {
         let fails = || Err::<(), _>(std::io::Error::other("token 4711"));
