@@ -49,7 +49,7 @@ fn main() {
         .on_retry(|retry| println!("  {retry}: {}", retry.error))
         .retry_with(policy);
     match found {
-        Ok(found) => println!("  {found} after {:?}", started.elapsed()),
+        Ok(found) => println!("  {found} after {:.1?}", started.elapsed()),
         Err(error) => println!("  {error}: {}", error.error()),
     }
 }

@@ -147,7 +147,7 @@ fn hint(headers: &HeaderMap) -> Option<Duration> {
 /// The nanoseconds since 1970. In a browser, `std` has no such clock, and reading it panics.
 #[cfg(not(all(feature = "web", target_arch = "wasm32", target_os = "unknown")))]
 fn system_clock() -> Option<i128> {
-    let missing = cfg!(all(target_arch = "wasm32", target_os = "unknown"));
+    let missing = cfg!(all(target_family = "wasm", target_os = "unknown"));
     (!missing).then(|| nanos_since_epoch(SystemTime::now()))
 }
 

@@ -422,7 +422,7 @@
 //! # Ok::<(), retry_ext::RetryError<Error>>(())
 //! ```
 //!
-//! //! ## Poll until something is ready
+//! ## Poll until something is ready
 //!
 //! "Not yet" is a transient outcome. A constant backoff polls, a deadline ends it, and the log has no use for it:
 //!
@@ -448,7 +448,7 @@
 //! # Ok::<(), retry_ext::RetryError<Error>>(())
 //! ```
 //!
-//! //! ## Around a circuit breaker
+//! ## Around a circuit breaker
 //!
 //! The breaker goes inside, so that it counts every attempt, and its "open" is permanent: once the
 //! circuit is open, no retry waits. Here with the `recloser` crate:
@@ -533,7 +533,7 @@
 //!
 //! # Features
 //!
-//! None is on by default.
+//! `std` is on by default, and no other.
 //!
 //! | feature | adds | depends on |
 //! |---|---|---|
@@ -543,6 +543,7 @@
 //! | `macros` | `#[derive(IsTransient)]`, `#[retry_with(POLICY)]` | `retry-ext-macros` (`syn`, `quote`, `proc-macro2`) |
 //! | `metrics` | `MetricsObserver`, which writes to the facade of the `metrics` crate | `metrics` 0.24 |
 //! | `reqwest013` | `http`, and `IsTransient` for `reqwest::Error` | `reqwest` 0.13, `hyper` (except in browsers) |
+//! | `std` | the clock, sleeping, budgets, counters, fresh jitter and the types of `std`; [without it](guide::platforms), the crate is `no_std` | `portable-atomic` (where atomics have 32 bits) |
 //! | `stream` | `async`, and `RetryStreamExt` and `ResubscribeExt` for streams of results | `futures-core` |
 //! | `test-util` | `testing::without_waits`, for tests of code that one cannot edit | |
 //! | `tokio` | the default sleeper of `AsyncRetryExt` and `RetryContext::step_async`, `timeout_each` | `tokio` (its timer) |
