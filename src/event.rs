@@ -204,6 +204,7 @@ pub struct Observation {
     /// The sum of the waits so far.
     pub waited: Duration,
     /// Whether the last of these attempts is new, and was not a part of an earlier report.
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "read by `MetricsObserver`"))]
     pub(crate) is_new: bool,
 }
 
