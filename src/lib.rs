@@ -791,8 +791,6 @@ pub mod chain {
     #[cfg(feature = "async")]
     pub use crate::operation::AsyncOperation;
     pub use crate::operation::{Attempts, Operation};
-    #[cfg(not(feature = "std"))]
-    pub use crate::sleep::BlockingSleeper;
     #[cfg(feature = "async")]
     pub use crate::sleep::{AsyncSleep, DefaultSleeper};
     pub use crate::sleep::{Sleep, Wake};

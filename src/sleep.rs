@@ -397,6 +397,7 @@ impl<P> DefaultSleeper for P {
     note = "add `.sleep_with(|delay| ..)`, with a timer of your platform, before `.retry_with(policy)`",
     note = "or enable the feature `std` of `retry-ext` to sleep with `std::thread::sleep`"
 )]
+#[expect(unnameable_types, reason = "a name that `std` takes away would make features subtract")]
 pub trait BlockingSleeper {
     #[doc(hidden)]
     type Sleeper: Sleep;
