@@ -36,6 +36,7 @@ thread_local! {
 /// ```
 ///
 /// * It applies to the calling thread. Threads that `test` starts wait as always.
+/// * An iterator is lazy. Its waits are skipped while `test` takes items from it, not if `test` returns it.
 /// * Calls can be nested. Each wait is recorded once, by the innermost call.
 /// * If `test` panics, the panic passes, and the state before the call is restored.
 /// * [Deadlines](crate::RetryPolicy::with_max_elapsed) still work, because the skipped waits of a retry count as elapsed

@@ -244,3 +244,16 @@ async fn waits_of_async_retries_stay_with_the_clock_of_tokio() {
     assert!(future.await.is_err());
     assert_eq!((start.elapsed(), waits), (secs(3), vec![]));
 }
+
+#[test]
+fn the_waits_of_an_iterator_belong_to_the_call_that_takes_its_items() {
+    let source = || [Fail(1), Succeed].into_iter().map(Step::play);
+    let quick = POLICY.with_initial_delay(ms(1));
+    let (mut items, waits) = without_waits(|| source().retry_with(quick));
+    assert_eq!(waits, []);
+    let start = Instant::now();
+    assert_eq!(items.next(), Some(Ok(())));
+    assert!(start.elapsed() >= ms(1), "the wait is real");
+    let mut items = source().retry_with(POLICY);
+    assert_eq!(at_once(|| items.next()), (Some(Ok(())), vec![secs(1)]));
+}
