@@ -13,7 +13,7 @@ use retry_ext::{Jitter, RetryExt, RetryPolicy};
 use server::{Answer, Server};
 use ureq::Agent;
 
-/// For calls that only read: a repeated read does no harm.
+/// A policy for calls that only read: a repeated read does no harm.
 const READ: RetryPolicy = RetryPolicy::new()
     .with_name("read the story")
     .with_max_attempts(5)
@@ -21,7 +21,7 @@ const READ: RetryPolicy = RetryPolicy::new()
     .with_jitter(Jitter::Equal)
     .with_max_elapsed(Duration::from_secs(20));
 
-/// One attempt. The body belongs to it, because a connection can break in the middle of a body.
+/// Makes one attempt. It includes the body, because a connection can break in the middle of a body.
 fn call(agent: &Agent, url: &str) -> Result<String, ureq::Error> {
     agent.get(url).call()?.body_mut().read_to_string()
 }

@@ -30,7 +30,7 @@ async fn fetch(client: &reqwest::Client, url: &str) -> Result<String, FetchError
     Ok(client.get(url).send().await?.check_status()?.text().await?)
 }
 
-/// The progress, and the waiting fetches by reason.
+/// The progress bar, and the number of waiting fetches by reason.
 struct Board {
     bar: ProgressBar,
     waiting: Mutex<BTreeMap<&'static str, i32>>,

@@ -21,7 +21,7 @@ fn fetch(agent: &Agent, url: &str) -> Result<String, HttpError<ureq::Error>> {
 
 fn run() -> anyhow::Result<()> {
     let config = Agent::config_builder()
-        .http_status_as_error(false) // `check_status` makes the error, with the hint of the server
+        .http_status_as_error(false) // `check_status` makes the error, with the server's hint
         .timeout_global(Some(Duration::from_secs(10)));
     let (url, config) = match env::args().nth(1) {
         Some(url) => (url, config),

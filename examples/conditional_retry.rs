@@ -1,6 +1,6 @@
 //! `cargo run --example conditional_retry`
 //!
-//! Which errors are retried: by the error's own type, or by a predicate at one call.
+//! Classifies errors in two ways: by the error's own type, and by a predicate at one call.
 
 use std::fmt::Display;
 use std::io::ErrorKind;

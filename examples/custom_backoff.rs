@@ -8,7 +8,7 @@ use retry_ext::{Backoff, Jitter, RetryExt, RetryPolicy, attempts};
 
 const SCHEDULE: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(30)];
 
-/// 10, 10, 20, 30, 50, 80 … ms: grows more gently than doubling.
+/// Returns 10, 10, 20, 30, 50, 80 … ms, a series that grows more gently than doubling.
 fn fibonacci(retry: u32) -> Duration {
     let step = |(a, b): (u32, u32), _| (b, a.saturating_add(b));
     let (number, _) = (1..retry.min(50)).fold((1, 1), step);

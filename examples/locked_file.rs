@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Command::new(env::current_exe()?).arg(file.path()).stdout(Stdio::piped()).spawn()?;
     let mut line = String::new();
     BufReader::new(other.stdout.take().ok_or("no pipe")?).read_line(&mut line)?;
-    println!("the other process says: {}", line.trim());
+    println!("the other process printed: {}", line.trim());
 
     lock(file.as_file())?;
     println!("this process has the lock now");

@@ -24,14 +24,14 @@ use signals::Signals;
 const USAGE: &str = "usage: retry_command [--attempts N] [--on CODE,CODE…] [--] COMMAND [ARGS…]
 
   --attempts N       runs the command at most N times (1 to 1000)
-  --on CODE,CODE…    retries only these exit codes; without it, all exit codes except 126 and 127,
-                     and no command that a signal has ended (128 + its number)
+  --on CODE,CODE…    retries only these exit codes; by default, all exit codes except 126 and 127,
+                     but no command that a signal has ended (128 + the signal's number)
   --help             prints this text
 
 The environment: RETRY_MAX_ATTEMPTS, RETRY_BACKOFF_FACTOR, RETRY_INITIAL_DELAY, RETRY_MAX_DELAY,
 RETRY_MAX_RETRY_AFTER, RETRY_MAX_ELAPSED, RETRY_JITTER, RETRY_LOG; and RUST_LOG.";
 
-/// As in shells.
+/// The exit codes of shells for a command that cannot be run, or is not found.
 const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
@@ -55,7 +55,7 @@ impl CommandError {
     }
 }
 
-/// The exit code of a command; for one that a signal has ended, 128 and the signal's number.
+/// Returns the exit code of a command. If a signal has ended the command, it is 128 plus the signal's number.
 fn code_of(status: ExitStatus) -> u8 {
     #[cfg(unix)]
     let signal = std::os::unix::process::ExitStatusExt::signal(&status);
@@ -129,7 +129,7 @@ fn retry(options: &Options, policy: RetryPolicy) -> Result<ExitCode, Box<dyn Err
             }
         })
         .sleep_with(|delay| signals.sleep(delay))
-        .retry_with(policy.with_logging(false)); // its records have no exit status
+        .retry_with(policy.with_logging(false)); // the policy's records have no exit status
     let Err(stopped) = outcome else { return Ok(ExitCode::SUCCESS) };
     let error = stopped.error();
     if let Some(signal) = signals.stop() {

@@ -156,7 +156,7 @@ fn locked_file_waits_for_the_other_process() {
     let out = text(&output.stdout);
     assert!(output.status.success(), "{out}");
     let lines: Vec<&str> = out.lines().collect();
-    assert_eq!(lines.first(), Some(&"the other process says: locked"));
+    assert_eq!(lines.first(), Some(&"the other process printed: locked"));
     assert!(lines.len() > 2, "there was at least one retry: {out}");
     assert_eq!(lines.last(), Some(&"this process has the lock now"));
 }
