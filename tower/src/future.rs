@@ -19,7 +19,7 @@ pin_project! {
     ///
     /// # Panics
     ///
-    /// Panics if it is polled after it has returned, and at the first wait outside of a tokio runtime with its timer
+    /// Panics if it is polled after it has returned or panicked, and at the first wait outside of a tokio runtime with its timer
     /// enabled, unless [`sleep_with`](crate::RetryLayer::sleep_with) was called.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, X, Req>
@@ -78,14 +78,14 @@ where
             match this.state.as_mut().project() {
                 StateProj::Calling { attempt } => {
                     let outcome = ready!(attempt.poll(cx));
+                    // If a closure panics, this future has ended.
+                    this.state.set(State::Done);
                     let Some(delay) = this.settings.delay_after(&outcome) else {
-                        this.state.set(State::Done);
                         return Poll::Ready(outcome);
                     };
-                    // The outcome and the attempt may hold a connection or a permit. A service that was called although
+                    // The outcome may hold a connection or a permit, as the attempt may. A service that was called although
                     // another one below it was busy, as load shedding does, still stands in the queue for a permit.
                     drop(outcome);
-                    this.state.set(State::Preparing);
                     *this.service = this.service.clone();
                     this.state.set(State::Waiting { pause: this.settings.pause(delay) });
                 }
@@ -94,8 +94,9 @@ where
                     this.state.set(State::Preparing);
                 }
                 StateProj::Preparing => {
-                    if let Err(error) = ready!(this.service.poll_ready(cx)) {
-                        this.state.set(State::Done);
+                    let is_ready = ready!(this.service.poll_ready(cx));
+                    this.state.set(State::Done);
+                    if let Err(error) = is_ready {
                         return Poll::Ready(Err(this.settings.cancelled(error)));
                     }
                     let request =

@@ -2,8 +2,9 @@
 
 mod common;
 
-use std::future::{self, Future};
+use std::future::{self, Future, Ready};
 use std::io::{self, ErrorKind};
+use std::panic::{self, AssertUnwindSafe};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +17,8 @@ use common::{Called, Outcome, ScriptError, Scripted, Waits, copy, ms, secs};
 use retry_ext::{
     Backoff, RetryBudget, RetryEvent, RetryPolicy, RetrySnapshot, RetryStats, StopReason, Verdict,
 };
-use retry_ext_tower::RetryLayer;
+use retry_ext_tower::chain::Decide;
+use retry_ext_tower::{RetryLayer, RetryService};
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt};
 
@@ -243,6 +245,46 @@ fn a_response_is_returned_once() {
     let mut response = pin!(service.call(5));
     assert_eq!(response.as_mut().poll(&mut cx), Poll::Ready(Ok(7)));
     let _again = response.as_mut().poll(&mut cx);
+}
+
+#[test]
+fn r15_a_response_whose_closure_panicked_has_ended_and_calls_nothing() {
+    /// Polls to the panic of a closure and once more, and returns the second message and the number of calls.
+    fn panics<X: Decide<u32, u32, ScriptError>>(
+        layer: &impl Layer<Scripted, Service = RetryService<Scripted, X>>,
+    ) -> (String, usize) {
+        let service = Scripted::new(fails(9));
+        let watch = service.watch();
+        let mut service = layer.layer(service);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(service.poll_ready(&mut cx).is_ready());
+        let mut response = pin!(service.call(5));
+        for _panic in 0..2 {
+            let polled = panic::catch_unwind(AssertUnwindSafe(|| response.as_mut().poll(&mut cx)));
+            if let Err(message) = polled {
+                let message = message.downcast_ref::<&str>().copied().unwrap_or_default();
+                if message.contains("polled after completion") {
+                    return (message.to_owned(), watch.calls().len());
+                }
+            }
+        }
+        (String::new(), watch.calls().len())
+    }
+
+    let layer = RetryLayer::new(POLICY.with_initial_delay(Duration::ZERO));
+    let message = "`ResponseFuture` polled after completion".to_owned();
+    let by_hook = layer.clone().clone_requests(copy).on_retry(|_: &RetryEvent<'_, ScriptError>| {
+        panic!("a hook");
+    });
+    let by_predicate = layer.clone().clone_requests(copy).retry_if(|_: &ScriptError| {
+        panic!("a predicate");
+    });
+    let by_sleeper = layer.clone().clone_requests(copy).sleep_with(|_delay| -> Ready<()> {
+        panic!("a sleeper");
+    });
+    for seen in [panics(&by_hook), panics(&by_predicate), panics(&by_sleeper)] {
+        assert_eq!(seen, (message.clone(), 1));
+    }
 }
 
 // Requests that are not copied.
