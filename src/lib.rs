@@ -547,7 +547,7 @@
 //! | `stream` | `async`, and `RetryStreamExt` and `ResubscribeExt` for streams of results | `futures-core` |
 //! | `test-util` | `testing::without_waits`, for tests of code that one cannot edit | |
 //! | `tokio` | the default sleeper of `AsyncRetryExt` and `RetryContext::step_async`, `timeout_each` | `tokio` (its timer) |
-//! | `tracing` | events and a span per operation for `tracing`, beside the log records |
+//! | `tracing` | an event for each log record, and a span for each operation | `tracing` |
 //! | `ureq3` | `http`, and `IsTransient` for `ureq::Error` | `ureq` 3 |
 //! | `web` | in a browser: the clock, the entropy, and with `async` the default sleeper and `timeout_each`; elsewhere nothing | `web-time`, `js-sys`, `gloo-timers`, in a browser only |
 //!
