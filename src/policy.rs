@@ -219,7 +219,7 @@ impl RetryPolicy {
     /// # use std::io::{Error, ErrorKind};
     /// # use std::time::Duration;
     /// # use retry_ext::{RetryExt, RetryPolicy, StopReason};
-    /// Waits of 1 and 2 s fit into 5 s; the following wait of 4 s does not.
+    /// // Waits of 1 and 2 s fit into 5 s; the following wait of 4 s does not.
     /// let policy = RetryPolicy::new().with_max_attempts(10).with_max_elapsed(Duration::from_secs(5));
     /// let error = (|| Err::<(), _>(Error::from(ErrorKind::TimedOut)))
     ///     .sleep_with(|_| ())
