@@ -531,6 +531,9 @@
 //! the value if the outcome is `Ok`. The error's own text is left out, so a token in a URL cannot leak into your logs.
 //! If the error text is safe to log, log it from `on_retry`.
 //!
+//! The feature `tracing` emits events in place of log records as soon as the program has a subscriber, and a span for each
+//! operation if the subscriber wants one. The page `docs/tracing.md` lists their fields.
+//!
 //! # Features
 //!
 //! `std` is on by default, and no other.
@@ -547,7 +550,7 @@
 //! | `stream` | `async`, and `RetryStreamExt` and `ResubscribeExt` for streams of results | `futures-core` |
 //! | `test-util` | `testing::without_waits`, for tests of code that one cannot edit | |
 //! | `tokio` | the default sleeper of `AsyncRetryExt` and `RetryContext::step_async`, `timeout_each` | `tokio` (its timer) |
-//! | `tracing` | an event for each log record, and a span for each operation | `tracing` |
+//! | `tracing` | retries as events, and a span for each operation; log records only while no subscriber has been set | `tracing` |
 //! | `ureq3` | `http`, and `IsTransient` for `ureq::Error` | `ureq` 3 |
 //! | `web` | in a browser: the clock, the entropy, and with `async` the default sleeper and `timeout_each`; elsewhere nothing | `web-time`, `js-sys`, `gloo-timers`, in a browser only |
 //!
@@ -864,6 +867,9 @@ pub mod guide {
 
     #[doc = include_str!("../docs/testing.md")]
     pub mod testing {}
+
+    #[doc = include_str!("../docs/tracing.md")]
+    pub mod tracing {}
 }
 
 /// Compiles every block of the README.

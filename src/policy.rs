@@ -273,7 +273,7 @@ impl RetryPolicy {
 
     /// Sets whether retries are logged, with the `log` crate under the target `retry_ext`. Each retry, and giving
     /// up on a transient error, is a `warn` record. A recovery is a `debug` record. No record contains the error's
-    /// text.
+    /// text. With the feature `tracing`, this setting also applies to events and spans.
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;

@@ -277,7 +277,8 @@ impl Source for Entry<'_> {
 #[cfg(feature = "tracing")]
 mod events {
     //! Records as events. Their metadata are static, so the call site is in the fields `caller.file` and `caller.line`.
-    //! It is not in `code.file.path`: bridges to OpenTelemetry derive that attribute from the metadata.
+    //! It is not in `code.file.path`: bridges to OpenTelemetry derive that attribute from the metadata. Numbers are signed,
+    //! as OpenTelemetry's are: its bridge turns unsigned ones into text.
 
     use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
     use tracing::{Level, event};
@@ -299,11 +300,11 @@ mod events {
                 Level::$level,
                 {
                     operation = %$entry.call,
-                    attempt = $entry.attempt,
-                    max_attempts = $entry.call.max_attempts(),
+                    attempt = i64::from($entry.attempt),
+                    max_attempts = $entry.call.max_attempts().map(i64::from),
                     $($own)*
                     caller.file = $entry.call.caller.file(),
-                    caller.line = $entry.call.caller.line(),
+                    caller.line = i64::from($entry.call.caller.line()),
                 },
                 "{}",
                 $entry

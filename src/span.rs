@@ -41,12 +41,12 @@ impl Span {
                 target: TARGET,
                 "retry",
                 operation = %operation,
-                max_attempts,
+                max_attempts = max_attempts.map(i64::from),
                 attempts = field::Empty,
                 waited = field::Empty,
                 reason = field::Empty,
                 caller.file = caller.file(),
-                caller.line = caller.line(),
+                caller.line = i64::from(caller.line()),
             ));
         });
         Self(span.filter(|span| !span.is_disabled()).map(|span| Box::new(AssertUnwindSafe(span))))
@@ -132,7 +132,7 @@ impl SpanHandle<'_> {
 #[inline(never)]
 fn record(span: &tracing::Span, attempts: u32, waited: TotalWait, reason: Option<StopReason>) {
     unnested(|| {
-        span.record("attempts", attempts);
+        span.record("attempts", i64::from(attempts));
         span.record("waited", waited.get().as_secs_f64());
         span.record("reason", reason.map(field::debug));
     });

@@ -32,13 +32,13 @@ const LOAD: RetryPolicy = RetryPolicy::new().with_name("load");
 /// A value, by the method of the visitor that received it.
 #[derive(Clone, Debug, PartialEq)]
 enum Value {
-    U64(u64),
+    I64(i64),
     F64(f64),
     Str(String),
     Debug(String),
 }
 
-use Value::{F64, Str, U64};
+use Value::{F64, I64, Str};
 
 fn shown(text: &str) -> Value {
     Value::Debug(text.to_owned())
@@ -66,8 +66,8 @@ impl Visit for Fields {
         self.0.push((field.name(), F64(value)));
     }
 
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.0.push((field.name(), U64(value)));
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.0.push((field.name(), I64(value)));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
@@ -339,13 +339,13 @@ fn r10_an_event_has_typed_fields_and_no_text_of_the_error() {
     let (_, _, last) = events[2];
     for (fields, name, value) in [
         (retry, "operation", shown("load")),
-        (retry, "attempt", U64(2)),
-        (retry, "max_attempts", U64(3)),
+        (retry, "attempt", I64(2)),
+        (retry, "max_attempts", I64(3)),
         (retry, "delay", F64(2.0)),
         (retry, "error_type", Str(SCRIPT_ERROR.into())),
         (last, "operation", shown("load")),
-        (last, "attempt", U64(3)),
-        (last, "max_attempts", U64(3)),
+        (last, "attempt", I64(3)),
+        (last, "max_attempts", I64(3)),
         (last, "waited", F64(3.0)),
         (last, "reason", shown("AttemptsExhausted")),
         (last, "error_type", Str(SCRIPT_ERROR.into())),
@@ -434,7 +434,7 @@ fn r10_every_form_emits_the_same_events_and_names_its_line() {
         assert_eq!(names, expected, "{form}");
         for (_, _, fields) in events {
             assert_eq!(fields.get("caller.file"), Some(&Str(file!().into())), "{form}");
-            assert_eq!(fields.get("caller.line"), Some(&U64(line.into())), "{form}");
+            assert_eq!(fields.get("caller.line"), Some(&I64(line.into())), "{form}");
         }
         assert_eq!(opened(&seen), spans, "{form}");
     };
@@ -504,7 +504,7 @@ fn every_way_of_giving_up_on_a_transient_error_is_one_event_and_ends_the_span() 
         assert_eq!((*name, *level), ("gave_up", Level::WARN), "{reason}");
         assert_eq!(fields.get("reason"), Some(&shown(reason)));
         assert!(events[..events.len() - 1].iter().all(|(name, ..)| *name == "retry"), "{reason}");
-        let end = [("attempts", U64(1)), ("waited", F64(0.0)), ("reason", shown(reason))];
+        let end = [("attempts", I64(1)), ("waited", F64(0.0)), ("reason", shown(reason))];
         assert_eq!(recorded(&seen, 1), end);
     }
 }
@@ -531,18 +531,18 @@ fn the_span_of_a_closure_holds_its_attempts_its_events_and_its_end() {
     };
     assert_eq!(fields.names(), ["operation", "max_attempts", "caller.file", "caller.line"]);
     assert_eq!(fields.get("operation"), Some(&shown("load")));
-    assert_eq!(fields.get("max_attempts"), Some(&U64(3)));
+    assert_eq!(fields.get("max_attempts"), Some(&I64(3)));
     assert_eq!(spans_of_events(&seen), [Some(1); 4], "two attempts, a retry, a recovery");
-    assert_eq!(recorded(&seen, 1), [("attempts", U64(2)), ("waited", F64(1.0))]);
+    assert_eq!(recorded(&seen, 1), [("attempts", I64(2)), ("waited", F64(1.0))]);
     assert_eq!(seen[seen.len() - 2..], [Seen::Exit(1), Seen::Close(1)]);
 }
 
 #[test]
 fn the_span_of_a_first_success_and_of_a_permanent_error_has_its_end() {
     let first = seen(|| assert!(play(LOAD, &failing(0)).end.is_ok()));
-    assert_eq!(recorded(&first, 1), [("attempts", U64(1)), ("waited", F64(0.0))]);
+    assert_eq!(recorded(&first, 1), [("attempts", I64(1)), ("waited", F64(0.0))]);
     let permanent = seen(|| assert!(play(LOAD, &[Fail(1), Break]).end.is_err()));
-    let end = [("attempts", U64(2)), ("waited", F64(1.0)), ("reason", shown("Permanent"))];
+    let end = [("attempts", I64(2)), ("waited", F64(1.0)), ("reason", shown("Permanent"))];
     assert_eq!(recorded(&permanent, 1), end);
 }
 
@@ -558,7 +558,7 @@ fn operations_within_an_operation_have_spans_within_its_span() {
         .collect();
     assert_eq!(parents, [None, Some(1)]);
     for span in [1, 2] {
-        assert_eq!(recorded(&seen, span), [("attempts", U64(1)), ("waited", F64(0.0))]);
+        assert_eq!(recorded(&seen, span), [("attempts", I64(1)), ("waited", F64(0.0))]);
     }
 }
 
@@ -597,7 +597,7 @@ fn the_span_of_a_future_is_entered_in_each_poll_and_never_across_an_await() {
     for span in [1, 2] {
         let of_span = spans_of_events(&seen).into_iter().filter(|of| *of == Some(span)).count();
         assert_eq!(of_span, 4 + 2, "two polls of two attempts, a retry, a recovery");
-        assert_eq!(recorded(&seen, span), [("attempts", U64(2)), ("waited", F64(1.0))]);
+        assert_eq!(recorded(&seen, span), [("attempts", I64(2)), ("waited", F64(1.0))]);
         assert!(seen.contains(&Seen::Close(span)));
         let entered = seen.iter().filter(|seen| **seen == Seen::Enter(span)).count();
         let exited = seen.iter().filter(|seen| **seen == Seen::Exit(span)).count();
