@@ -308,3 +308,14 @@ fn without_a_recorder_nothing_happens() {
     MetricsObserver::register(["load"]);
     assert!(samples(&page(|| ())).is_empty());
 }
+
+#[test]
+fn an_operation_that_was_resumed_too_late_for_a_first_attempt_adds_no_attempt() {
+    let page = page(|| {
+        let policy = RetryPolicy::within(secs(60)).with_name("load");
+        assert!(policy.start().observe(&METRICS).resume(1, secs(60)).is_err());
+    });
+    let operations = r#"retry_operations_total{operation="load",outcome="gave_up",reason="deadline_exceeded"} 1"#;
+    assert!(page.contains(operations), "{page}");
+    assert!(!page.contains("retry_attempts_total{"), "{page}");
+}
