@@ -494,8 +494,8 @@ where
     /// first taken.
     ///
     /// The delays that follow are those of an operation that had `attempt - 1` failures without hints.
-    /// Decorrelated jitter depends on earlier draws: it repeats at most the last 127 of them, and without a seed
-    /// draws them afresh.
+    /// Decorrelated jitter depends on earlier draws: it repeats at most the last 127 of them, from the policy's
+    /// backoff even if [`delay_with`](Self::delay_with) was called. Without a seed, it draws them afresh.
     ///
     /// The deadline is `elapsed` sooner than for a new operation, until [`succeeded`](Self::succeeded) or
     /// [`reset`](Self::reset). [`waited`](Self::waited) begins at zero. Attempt 0 is treated as attempt 1.

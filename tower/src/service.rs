@@ -19,6 +19,8 @@ use crate::settings::Decide;
 ///   nothing is reserved during the wait.
 /// * Before each further attempt, `poll_ready` is called. If it fails, its error is returned, in the place of the outcome
 ///   of the last attempt. The give-up is reported as [`Cancelled`](retry_ext::StopReason::Cancelled).
+/// * The deadline of the policy bounds delays. It bounds neither a running attempt nor the time until a service is ready, in
+///   a queue for a permit for example. A `timeout` above the layer bounds all of it.
 ///
 /// ```
 /// use retry_ext::RetryPolicy;
