@@ -23,19 +23,19 @@ pub async fn jobs(context: &Context) -> Result<Stream, Error> {
 }
 
 /// The jobs as workers see them. The policy is the only limit: `max_deliver` would end jobs behind the workers' back.
+/// This makes the consumer, or updates it to this configuration: `get_or_create_consumer` would keep an old `ack_wait`.
 ///
 /// # Errors
 ///
 /// As `jobs`.
 pub async fn consumer(jobs: &Stream) -> Result<PullConsumer, Error> {
-    let consumer = jobs.get_or_create_consumer(
-        "workers",
-        pull::Config {
-            durable_name: Some("workers".to_owned()),
-            filter_subject: "jobs".to_owned(),
-            ack_wait: ACK_WAIT,
-            ..pull::Config::default()
-        },
-    );
+    let consumer = jobs.create_consumer(pull::Config {
+        durable_name: Some("workers".to_owned()),
+        filter_subject: "jobs".to_owned(),
+        ack_wait: ACK_WAIT,
+        // A job in its delay counts as pending: 1000 of them, the default, would stop all others.
+        max_ack_pending: -1,
+        ..pull::Config::default()
+    });
     Ok(consumer.await?)
 }

@@ -49,7 +49,10 @@ async fn attempt(message: &Message, now: SystemTime) -> Result<AckKind, Error> {
     let Ok(mut retry) = POLICY.resume(info.delivered.try_into()?, elapsed) else {
         return Ok(AckKind::Term);
     };
-    let mut running = pin!(run(str::from_utf8(&message.payload)?, retry.attempt()));
+    let Ok(job) = str::from_utf8(&message.payload) else {
+        return Ok(AckKind::Term); // not an error of this worker, which would end it
+    };
+    let mut running = pin!(run(job, retry.attempt()));
     let outcome = loop {
         match timeout(ACK_WAIT / 3, &mut running).await {
             Ok(outcome) => break outcome,

@@ -4,6 +4,11 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::pull;
+use async_nats::jetstream::{self, AckKind};
+use futures_util::TryStreamExt;
+use jetstream_example::stream::{consumer, jobs as stream};
+use jetstream_example::worker::ACK_WAIT;
 use jetstream_example::{Jobs, Server, ServerError};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -126,4 +131,53 @@ async fn a_late_success_counts_while_another_worker_runs_the_job() -> Result<(),
     assert_eq!(running, Some(("mail".to_owned(), 2)));
     check_attempts(workers.events(), "mail", Jobs::RULES.policy);
     workers.stop().await
+}
+
+#[tokio::test]
+async fn a_payload_that_is_no_text_is_put_aside_and_ends_no_worker() -> Result<(), Error> {
+    let Some((server, jobs)) = server().await else { return Ok(()) };
+    let context = jetstream::new(async_nats::connect(server.address()).await?);
+    context.publish("jobs", vec![0xff].into()).await?.await?;
+    let mut workers = Workers::start(1, || worker(&server, 0))?;
+    settle(&jobs, &mut workers).await?;
+    assert_eq!(jobs.dead().await?, ["\u{fffd}"]);
+    assert!(workers.events().is_empty(), "{:#?}", workers.events());
+    workers.stop().await
+}
+
+/// By default, the server gives out no further job while 1000 are pending, and a job in its delay is pending.
+#[tokio::test]
+async fn jobs_in_their_delay_do_not_stop_the_others() -> Result<(), Error> {
+    let Some((server, jobs)) = server().await else { return Ok(()) };
+    let context = jetstream::new(async_nats::connect(server.address()).await?);
+    let consumer = consumer(&stream(&context).await?).await?;
+    for _ in 0..1000 {
+        jobs.add("late takes 1").await?;
+    }
+    let mut batch = consumer.fetch().max_messages(1000).messages().await?;
+    while let Some(message) = batch.try_next().await? {
+        message.ack_with(AckKind::Nak(Some(Duration::from_secs(3600)))).await?;
+    }
+    let mut workers = Workers::start(1, || worker(&server, 0))?;
+    jobs.add("mail takes 1").await?;
+    workers.until(PATIENCE, |event| event.is(&What::Succeeded, "mail", 1)).await?;
+    workers.stop().await
+}
+
+#[tokio::test]
+async fn a_worker_brings_its_ack_wait_to_a_consumer_that_exists() -> Result<(), Error> {
+    let Some((server, _jobs)) = server().await else { return Ok(()) };
+    let context = jetstream::new(async_nats::connect(server.address()).await?);
+    let stream = stream(&context).await?;
+    let earlier = consumer(&stream).await?.cached_info().config.clone();
+    let earlier = pull::Config {
+        durable_name: earlier.durable_name,
+        filter_subject: earlier.filter_subject,
+        ack_wait: ACK_WAIT / 2,
+        ..pull::Config::default()
+    };
+    let earlier = stream.create_consumer(earlier).await?;
+    assert_eq!(earlier.cached_info().config.ack_wait, ACK_WAIT / 2);
+    assert_eq!(consumer(&stream).await?.cached_info().config.ack_wait, ACK_WAIT);
+    Ok(())
 }

@@ -25,9 +25,10 @@ const TAKE: &str = "update job
                 order by due_at limit 1 for update skip locked)
     returning id, text, attempts, extract(epoch from now() - first_at)::float8 as elapsed";
 
-/// `attempts` is the fence: if another worker has taken the job since, this changes no row.
+/// `attempts` is the fence: if another worker has taken the job since, this changes no row. Neither does it if a person
+/// has closed the job.
 const SETTLE: &str = "update job set state = $3, due_at = now() + $4 * interval '1 second'
-    where id = $1 and attempts = $2";
+    where id = $1 and attempts = $2 and state = 'open'";
 
 /// Its delays are short for the show. A job has four attempts, in the 60 days after the first one began.
 pub const POLICY: RetryPolicy = RetryPolicy::new()
@@ -66,7 +67,7 @@ pub async fn work(client: &Client) -> Result<(), Error> {
             match timeout(LEASE / 3, &mut running).await {
                 Ok(outcome) => break outcome,
                 Err(_elapsed) if settle("open", LEASE).await? == 1 => {} // a heartbeat
-                Err(_elapsed) => continue 'jobs, // another worker has the job
+                Err(_elapsed) => continue 'jobs, // the job is no longer ours
             }
         };
         let (state, after) = match outcome {

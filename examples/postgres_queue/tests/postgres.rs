@@ -120,3 +120,33 @@ async fn a_worker_that_outlived_its_lease_changes_nothing() -> Result<(), Error>
     assert_eq!(jobs.dead().await?, ["mail"], "the late success changes nothing");
     workers.stop().await
 }
+
+#[tokio::test]
+async fn a_job_that_a_person_closes_while_it_runs_stays_closed() -> Result<(), Error> {
+    let Some((_cluster, port, jobs)) = server().await else { return Ok(()) };
+    let mut workers = Workers::start(1, || worker(port))?;
+    jobs.add("report takes 60000").await?;
+    let busy = workers.until(PATIENCE, |event| event.is(&What::Started, "report", 1)).await?;
+    jobs.client().batch_execute("update job set state = 'dead'").await?;
+    // The next heartbeat ends the attempt.
+    jobs.add("next takes 1").await?;
+    let next = workers.until(PATIENCE, |event| event.is(&What::Succeeded, "next", 1)).await?;
+    assert_eq!(next, busy);
+    assert_eq!(jobs.dead().await?, ["report"]);
+    workers.stop().await
+}
+
+#[tokio::test]
+async fn a_worker_that_loses_its_connection_ends_and_another_goes_on() -> Result<(), Error> {
+    let Some((_cluster, port, jobs)) = server().await else { return Ok(()) };
+    let mut workers = Workers::start(1, || worker(port))?;
+    jobs.add("mail takes 60000 20").await?;
+    let first = workers.until(PATIENCE, |event| event.is(&What::Started, "mail", 1)).await?;
+    let cut = "select pg_terminate_backend(pid) from pg_stat_activity
+        where backend_type = 'client backend' and pid <> pg_backend_pid()";
+    jobs.client().batch_execute(cut).await?;
+    let second = workers.until(PATIENCE, |event| event.is(&What::Succeeded, "mail", 2)).await?;
+    assert_ne!(second, first);
+    assert!(workers.events().iter().any(|event| event.is(&What::Ended, "mail", 1)));
+    workers.stop().await
+}
