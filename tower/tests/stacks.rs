@@ -3,6 +3,7 @@
 mod common;
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
@@ -111,6 +112,37 @@ async fn no_permit_is_held_while_a_failed_request_waits() {
     assert_eq!(free, [0, 1, 0, 1, 0]);
     assert_eq!(response.await.unwrap(), Err(ScriptError::Transient(1)));
     assert_eq!(permits.available_permits(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_in_a_queue_for_a_permit_is_bounded_by_a_timeout_and_not_by_the_deadline() {
+    let permits = Arc::new(Semaphore::new(1));
+    let failures = Arc::new(AtomicU32::new(0));
+    let retry = RetryLayer::new(RetryPolicy::within(secs(5))).classify(judge).clone_requests(copy);
+    let service = ServiceBuilder::new()
+        .layer(retry)
+        .layer(GlobalConcurrencyLimitLayer::with_semaphore(Arc::clone(&permits)))
+        .service_fn(move |request: u32| {
+            let is_first = failures.fetch_add(1, Ordering::Relaxed) % 2 == 0;
+            ready(if is_first {
+                Err::<u32, BoxError>(ScriptError::Transient(1).into())
+            } else {
+                Ok(request)
+            })
+        });
+    for (limit, seconds) in [(secs(60), 20), (secs(7), 7)] {
+        let request = ServiceBuilder::new().timeout(limit).service(service.clone()).oneshot(1);
+        let started = Instant::now();
+        let request = tokio::spawn(request);
+        sleep(ms(500)).await;
+        let permit = Arc::clone(&permits).acquire_owned().await.unwrap();
+        tokio::spawn(async move {
+            tokio::time::sleep_until(started + secs(20)).await;
+            drop(permit);
+        });
+        let response = request.await.unwrap();
+        assert_eq!((response.is_ok(), started.elapsed().as_secs()), (seconds == 20, seconds));
+    }
 }
 
 #[tokio::test(start_paused = true)]
