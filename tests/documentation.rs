@@ -1,4 +1,4 @@
-//! The documentation and its subject: features, links within pages, and comments.
+//! The documentation and its subject: features and comments. `tests/pages.rs` checks links.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -71,28 +71,6 @@ fn the_page_on_platforms_names_every_feature_that_needs_std() {
     let row = page.lines().find_map(|line| line.strip_prefix("| the features "));
     let (named, _) = row.and_then(|row| row.split_once(" | ")).expect("the row of features");
     assert_eq!(code(named), needing);
-}
-
-#[test]
-fn a_link_within_a_page_leads_to_a_heading() {
-    let mut links = 0;
-    for path in files("docs", "md").into_iter().chain(["README.md".into()]) {
-        let page = read(&path);
-        let anchor = |heading: &str| {
-            let kept =
-                heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-            kept.collect::<String>().to_lowercase().replace(' ', "-")
-        };
-        let headings =
-            page.lines().filter_map(|line| line.trim_start_matches('#').strip_prefix(' '));
-        let anchors: BTreeSet<String> = headings.map(anchor).collect();
-        for link in page.split("](#").skip(1) {
-            let (link, _) = link.split_once(')').expect("the end of a link");
-            assert!(anchors.contains(link), "{}: #{link}", path.display());
-            links += 1;
-        }
-    }
-    assert!(links > 0);
 }
 
 #[test]

@@ -1,5 +1,4 @@
-//! The rules of behaviour, by their number in the crate's documentation; what `pitfalls.rs` already
-//! shows is not repeated.
+//! The rules of behaviour, by their number in `docs/rules.md`. Tests of `pitfalls.rs` are not repeated.
 
 mod common;
 
