@@ -312,8 +312,6 @@ macro_rules! page {
         /// [from-tokio-retry]: crate::guide::from_tokio_retry
         /// [hedging]: crate::guide::hedging
         /// [http]: crate::guide::http
-        /// [http-classification]: crate::HttpError#which-failures-are-transient
-        /// [keys]: crate::RetryConfig
         /// [mistakes]: crate::guide::mistakes
         /// [observability]: crate::guide::observability
         /// [performance]: crate::guide::performance
@@ -327,6 +325,12 @@ macro_rules! page {
         /// [tracing]: crate::guide::tracing
         /// [tonic]: crate::guide::clients#tonic
         /// [two-rules]: crate::guide::clients#two-rules-for-databases
+        // Links to items that a feature adds.
+        #[cfg_attr(feature = "config", doc = "[keys]: crate::RetryConfig")]
+        #[cfg_attr(
+            feature = "http",
+            doc = "[http-classification]: crate::HttpError#which-failures-are-transient"
+        )]
         ///
         $(#[doc = $text])+
         pub mod $name { $($($below)*)? }

@@ -131,8 +131,12 @@ fn resolve(page: &str, target: &str) {
 /// The definitions in `src/lib.rs`.
 fn definitions_of_the_guide() -> BTreeMap<String, String> {
     let library = read("src/lib.rs");
-    let lines = library.lines().filter_map(|line| line.trim().strip_prefix("/// ["));
-    lines.filter_map(|line| line.split_once("]: ")).map(|(n, t)| (n.into(), t.into())).collect()
+    let definition = |line: &str| {
+        let (_, rest) = line.split_once("/// [").or_else(|| line.split_once("doc = \"["))?;
+        let (name, target) = rest.split_once("]: ")?;
+        Some((name.to_owned(), target.split('"').next()?.to_owned()))
+    };
+    library.lines().filter_map(definition).collect()
 }
 
 /// The module of a page.
