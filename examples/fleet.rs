@@ -1,10 +1,11 @@
 //! `cargo run --release --example fleet` (minutes; `-- --quick` takes seconds)
 //!
-//! What retries do to a service that slows down under load, and what a budget changes: a simulation
-//! with this crate's own delays, decisions and budgets. Prints tables and draws plots. Fails if a
-//! claim of the last table does not hold.
+//! Simulates clients that retry with this crate against a service that slows down under load, with and
+//! without a budget. Delays, decisions and budgets are the crate's own. Prints tables and draws the
+//! figures of `docs/fleet`. Fails if a claim of the last table does not hold.
 //!
-//! Options: `--quick` for fewer runs, `--seeds N` for N runs of each kind.
+//! Options: `--quick` for fewer runs in the tables without a figure, `--check` to fail if a figure of
+//! `docs/fleet` differs from the one that was drawn, `--seeds N` for N runs of each kind.
 
 use std::error::Error;
 use std::ops::Range;
@@ -14,6 +15,10 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use retry_ext::{Backoff, Jitter, RetryBudget, RetryPolicy};
 
+#[path = "fleet_support/chart.rs"]
+mod chart;
+#[path = "fleet_support/clock.rs"]
+mod clock;
 #[path = "fleet_support/closed_loop.rs"]
 mod closed_loop;
 #[path = "fleet_support/contention.rs"]
@@ -22,8 +27,8 @@ mod contention;
 mod crowd;
 #[path = "fleet_support/events.rs"]
 mod events;
-#[path = "fleet_support/plots.rs"]
-mod plots;
+#[path = "fleet_support/figures.rs"]
+mod figures;
 #[path = "fleet_support/runs.rs"]
 mod runs;
 #[path = "fleet_support/service.rs"]
@@ -31,16 +36,26 @@ mod service;
 
 use closed_loop::StartOver;
 use contention::Outcome;
-use plots::{Lines, Picture};
+use figures::Overload;
 use runs::Runs;
 use service::{Load, Scenario, Service};
 
-/// Where the plots go.
+/// The folder of the figures that are drawn.
 const FOLDER: &str = "target/fleet";
+/// The folder of the figures that the documentation shows.
+const DOCUMENTED: &str = "docs/fleet";
+/// The runs of each kind in the documented figures.
+const SEEDS: u32 = 30;
+/// The processes that share the requests, each with its own budget.
+const PROCESSES: [usize; 3] = [1, 20, 100];
+const NO_RETRY: &str = "no retry";
+const FULL_JITTER: &str = "full jitter";
+/// Twice as many in each step, from callers that hardly think to callers that think for minutes.
+const CALLERS: [u32; 8] = [75, 150, 300, 600, 1200, 2400, 4800, 9600];
 const JITTERS: [(&str, Jitter); 4] = [
     ("no jitter", Jitter::None),
-    ("full", Jitter::Full),
-    ("equal", Jitter::Equal),
+    ("full jitter", Jitter::Full),
+    ("equal jitter", Jitter::Equal),
     ("decorrelated", Jitter::Decorrelated),
 ];
 
@@ -54,16 +69,15 @@ const LOOPS: [(&str, bool, StartOver); 3] = [
 ];
 
 const LEGEND: &str = "\
-recovered: of the runs, those with ten consecutive seconds in which 90 % of the requests that arrive
-           succeed, after the disturbance, which ends (ramp: turns) at 25 s; the median is of the
-           time from then to the first of the ten; goodput is successes; these runs take 120 s
+recovered: runs that have ten consecutive seconds, after the end of the spike or the top of the ramp
+           at 25 s, in which 90 % of the arriving requests succeed. median: time from then to the
+           first of the ten. goodput: successes. These runs take 120 s.
 ";
 
 struct Strategy {
     name: &'static str,
     policy: RetryPolicy,
-    /// How many processes share the requests, each with a budget of its own; without a budget it
-    /// makes no difference how many there are.
+    /// The number of processes with a budget each. Without budgets, their number makes no difference.
     processes: Option<usize>,
 }
 
@@ -71,15 +85,15 @@ fn strategies() -> Vec<Strategy> {
     let full = POLICY.with_jitter(Jitter::Full);
     let constant = |delay| POLICY.with_backoff(Backoff::constant(delay));
     let without = [
-        ("no retry", POLICY.with_max_attempts(1)),
+        (NO_RETRY, POLICY.with_max_attempts(1)),
         ("immediate", constant(Duration::ZERO)),
         ("fixed", constant(Duration::from_secs(1))),
         ("exponential, no jitter", POLICY),
-        ("full jitter", full),
+        (FULL_JITTER, full),
     ];
     let without =
         without.into_iter().map(|(name, policy)| Strategy { name, policy, processes: None });
-    let with = [1, 20, 100].into_iter().map(|processes| Strategy {
+    let with = PROCESSES.into_iter().map(|processes| Strategy {
         name: "full jitter, budget",
         policy: full,
         processes: Some(processes),
@@ -88,44 +102,54 @@ fn strategies() -> Vec<Strategy> {
 }
 
 struct Options {
+    /// Runs of each kind that a figure shows.
     seeds: u32,
-    quick: bool,
+    /// Runs of each kind of the other tables, which take longer.
+    table_seeds: u32,
+    check: bool,
+}
+
+/// How many clients contend.
+fn contenders() -> impl Iterator<Item = u32> {
+    (10..=100).step_by(10)
 }
 
 impl Options {
-    /// How many clients contend.
-    fn contenders(&self) -> impl Iterator<Item = u32> + use<> {
-        (10..=100).step_by(if self.quick { 30 } else { 10 })
-    }
-
-    /// How many runs all experiments are together: two shapes of load, two kinds of failure with
-    /// and without a budget, three kinds of worker with three policies, two crowds, and the
-    /// contention.
+    /// The number of runs in all experiments. With a figure: two shapes of load, callers with and
+    /// without a budget, four crowds, and the contention. Without one: two kinds of failure with and
+    /// without a budget, and three kinds of worker with three policies.
     fn runs(&self) -> u64 {
-        let contention = self.contenders().count() * JITTERS.len();
-        let kinds = 2 * strategies().len() + 4 + 3 * LOOPS.len() + 2 + contention;
-        kinds as u64 * u64::from(self.seeds)
+        let contention = contenders().count() * JITTERS.len();
+        let with_figure = 2 * strategies().len() + 2 * CALLERS.len() + 4 + contention;
+        let without_figure = 4 + 3 * LOOPS.len();
+        with_figure as u64 * u64::from(self.seeds)
+            + without_figure as u64 * u64::from(self.table_seeds)
     }
 }
 
 fn options() -> Result<Options, lexopt::Error> {
     use lexopt::prelude::*;
-    let (mut seeds, mut quick) = (None, false);
+    let (mut seeds, mut quick, mut check) = (SEEDS, false, false);
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("quick") => quick = true,
-            Long("seeds") => seeds = Some(arguments.value()?.parse()?),
+            Long("check") => check = true,
+            Long("seeds") => seeds = arguments.value()?.parse()?,
             other => return Err(other.unexpected()),
         }
     }
-    match seeds.unwrap_or(if quick { 3 } else { 30 }) {
-        0 => Err("at least one seed is needed".into()),
-        seeds => Ok(Options { seeds, quick }),
+    if seeds == 0 {
+        return Err("at least one seed is needed".into());
     }
+    if check && seeds != SEEDS {
+        return Err("--check needs the default number of seeds".into());
+    }
+    let table_seeds = if quick { seeds.min(3) } else { seeds };
+    Ok(Options { seeds, table_seeds, check })
 }
 
-/// Runs the experiments, shows how far it is, prints what it finds, and keeps what was claimed.
+/// Runs the experiments, shows their progress, prints tables, draws figures, and collects claims.
 struct Laboratory {
     options: Options,
     /// One for each process. A budget must be `'static`: these are leaked, once, and serve all
@@ -133,18 +157,20 @@ struct Laboratory {
     budgets: Vec<&'static RetryBudget>,
     bar: ProgressBar,
     claims: Vec<String>,
-    /// Of the claims, those that do not hold.
+    /// How many of the claims do not hold.
     refuted: usize,
+    /// Documented figures that differ from those that were drawn.
+    stale: Vec<String>,
 }
 
 impl Laboratory {
     fn new(options: Options) -> Self {
         let budgets = (0..100).map(|_| &*Box::leak(Box::new(RetryBudget::new()))).collect();
-        let bar = ProgressBar::new(options.runs()); // hidden, where there is no terminal
+        let bar = ProgressBar::new(options.runs()); // hidden if there is no terminal
         if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}") {
             bar.set_style(style);
         }
-        Self { options, budgets, bar, claims: Vec::new(), refuted: 0 }
+        Self { options, budgets, bar, claims: Vec::new(), refuted: 0, stale: Vec::new() }
     }
 
     fn say(&self, line: &str) {
@@ -157,16 +183,28 @@ impl Laboratory {
         self.claims.push(format!("{what:48}{claimed:>16}{measured:>16}  {verdict}"));
     }
 
-    /// One run for each seed.
+    fn draw(&mut self, name: &str, svg: &str) -> Result<(), Box<dyn Error>> {
+        let file = Path::new(name).with_extension("svg");
+        std::fs::write(Path::new(FOLDER).join(&file), svg)?;
+        let documented = Path::new(DOCUMENTED).join(&file);
+        if std::fs::read_to_string(&documented).is_ok_and(|documented| documented == svg) {
+            return Ok(());
+        }
+        self.stale.push(documented.display().to_string());
+        Ok(())
+    }
+
+    /// One run for each of so many seeds.
     async fn runs(
         &self,
         scenario: Scenario,
         policy: RetryPolicy,
         processes: Option<usize>,
+        seeds: u32,
     ) -> Runs {
         let budgets = &self.budgets[..processes.unwrap_or(0)];
         let mut runs = Vec::new();
-        for seed in 0..self.options.seeds {
+        for seed in 0..seeds {
             runs.push(service::run(scenario, policy, budgets, seed).await);
             self.bar.inc(1);
         }
@@ -174,35 +212,83 @@ impl Laboratory {
     }
 
     /// A service that slows down under load, and for a while more load than it can bear.
-    async fn overload(&mut self, name: &str, load: Load) -> Result<(), Box<dyn Error>> {
+    async fn overload(&mut self, name: &str, load: Load) -> Vec<(Strategy, Runs)> {
         self.say(&format!(
             "{name:24}{:>9}{:>11}{:>13}{:>15}{:>11}{:>9}",
             "processes", "recovered", "median", "calls/request", "goodput", "success"
         ));
         let scenario = Scenario { load, service: Service::Overloadable, seconds: 120 };
-        let mut plotted = Vec::new();
+        let mut results = Vec::new();
         for strategy in strategies() {
             self.bar.set_message(format!("{name}, {}", strategy.name));
-            let runs = self.runs(scenario, strategy.policy, strategy.processes).await;
+            let seeds = self.options.seeds;
+            let runs = self.runs(scenario, strategy.policy, strategy.processes, seeds).await;
             self.report_recovery(name, &strategy, &runs);
-            match strategy.processes {
-                None => plotted.push(runs.lines(strategy.name)),
-                // The hardest of the three.
-                Some(100) => plotted.push(runs.lines("budget, 100 processes")),
-                Some(_) => {}
-            }
+            results.push((strategy, runs));
         }
         self.say("");
-        let panels = ["goodput per second", "calls per second", "requests in flight"];
-        let x = format!("seconds; mean of {} runs", self.options.seeds);
-        draw(name, &Picture { x: &x, panels: &panels, lines: &plotted })
+        results
+    }
+
+    async fn spike(&mut self) -> Result<(), Box<dyn Error>> {
+        let results = self.overload("spike", Load::Spike).await;
+        let runs = |with_budget: bool| -> Vec<&Runs> {
+            let retries = results.iter().filter(|(strategy, _)| strategy.name != NO_RETRY);
+            let alike = retries.filter(|(strategy, _)| strategy.processes.is_some() == with_budget);
+            alike.map(|(_, runs)| runs).collect()
+        };
+        let [first, second, last] = PROCESSES;
+        let processes = format!("{first}, {second} or {last}");
+        self.draw("recovery", &figures::recovery(&runs(false), &runs(true), &processes))?;
+        self.draw("spike", &of_full_jitter(results).spike())
+    }
+
+    async fn ramp(&mut self) -> Result<(), Box<dyn Error>> {
+        let results = self.overload("ramp", Load::Ramp).await;
+        self.draw("ramp", &of_full_jitter(results).ramp())
+    }
+
+    /// A fixed number of callers, each of which waits until its request has ended.
+    async fn callers(&mut self) -> Result<(), Box<dyn Error>> {
+        self.say(&format!(
+            "{:24}{:>11}{:>16}{:>16}",
+            "callers, full jitter", "thinking", "without budget", "100 processes"
+        ));
+        let full = POLICY.with_jitter(Jitter::Full);
+        let mut results = Vec::new();
+        for callers in CALLERS {
+            self.bar.set_message(format!("{callers} callers"));
+            let load = Load::Callers(callers);
+            let scenario = Scenario { load, service: Service::Overloadable, seconds: 120 };
+            let mut recovered = [0; 2];
+            for (recovered, processes) in recovered.iter_mut().zip([None, Some(100)]) {
+                let runs = self.runs(scenario, full, processes, self.options.seeds).await;
+                *recovered = runs.recovered();
+            }
+            let thinking = format!("{:.1} s", Load::thinking_time(callers).as_secs_f64());
+            let [without, with] = recovered.map(|runs| format!("{runs} of {}", self.options.seeds));
+            self.say(&format!("{callers:24}{thinking:>11}{without:>16}{with:>16}"));
+            results.push((callers, recovered));
+        }
+        self.say("");
+        let total = self.options.seeds as usize;
+        for (index, who, claimed) in [
+            (0, "up to 300 callers, no budget", &results[..3]),
+            (1, "up to 9600 callers, budget", &results[..]),
+        ] {
+            let least = claimed.iter().map(|(_, recovered)| recovered[index]).min().unwrap_or(0);
+            let measured = format!("{least} of {total}");
+            self.claim(who, "all recover", &measured, least == total);
+        }
+        self.draw("callers", &figures::callers(&results, self.options.seeds as usize))
     }
 
     fn report_recovery(&mut self, load: &str, strategy: &Strategy, runs: &Runs) {
         let times = runs.seconds_to_recover();
         let recovered = format!("{} of {}", times.iter().flatten().count(), times.len());
         let all = times.iter().all(Option::is_some);
-        let median = runs::median(times).map_or("never".into(), |seconds| format!("{seconds} s"));
+        let median =
+            runs::median_time(times).map_or("never".into(), |seconds| format!("{seconds} s"));
         let processes = strategy.processes.map_or("any".into(), |number| number.to_string());
         self.say(&format!(
             "{:24}{processes:>9}{recovered:>11}{median:>13}{:>15.2}{:>9.1}/s{:>7.1} %",
@@ -235,10 +321,11 @@ impl Laboratory {
         let mut measured = [Vec::new(), Vec::new(), Vec::new()];
         for processes in [Some(100), None] {
             self.bar.set_message("a hundred processes");
-            let outage = self.runs(down, full, processes).await;
+            let seeds = self.options.table_seeds;
+            let outage = self.runs(down, full, processes, seeds).await;
             measured[0].push(outage.calls_per_arrival(&(30..40)));
             measured[1].push(outage.calls_per_arrival(&STEADY));
-            let failures = self.runs(flaky, full, processes).await;
+            let failures = self.runs(flaky, full, processes, seeds).await;
             // The last requests are still on their way when the run ends.
             measured[2].push(failures.success_rate(&(0..100)));
         }
@@ -277,11 +364,11 @@ impl Laboratory {
             let mut means = Vec::new();
             for (_, policy) in policies {
                 let mut sum = 0.0;
-                for seed in 0..self.options.seeds {
+                for seed in 0..self.options.table_seeds {
                     sum += f64::from(closed_loop::calls(policy, budget, start_over, seed).await);
                     self.bar.inc(1);
                 }
-                means.push(sum / f64::from(self.options.seeds));
+                means.push(sum / f64::from(self.options.table_seeds));
             }
             let figures: Vec<_> = means.iter().map(|mean| format!("{mean:>16.0}")).collect();
             self.say(&format!("{name:44}{}", figures.concat()));
@@ -304,7 +391,7 @@ impl Laboratory {
         self.claim(what, &claimed, &show(pause[1]), is_near(pause[1], without[1], 0.05));
     }
 
-    /// Clients that are told the same `Retry-After`.
+    /// Clients that all get the same `Retry-After`.
     fn crowd(&mut self) {
         let backoff = Backoff::exponential()
             .with_initial_delay(Duration::from_millis(10))
@@ -334,34 +421,66 @@ impl Laboratory {
         self.claim("the same, the cap is the hint", "all 1000", &measured[1].to_string(), all);
     }
 
+    /// The same clients, and a service that refuses all calls above its limit. Without jitter, a client
+    /// waits exactly the hint.
+    fn crowd_at_a_limit(&mut self) -> Result<(), Box<dyn Error>> {
+        let title = format!("{} clients, limit of {}/s", crowd::CLIENTS, crowd::LIMIT);
+        self.say(&format!("{title:32}{:>16}{:>14}{:>14}", "fullest second", "calls", "gave up"));
+        let (mut crowds, mut measured) = (Vec::new(), Vec::new());
+        for (name, jitter) in [("exactly at the hint", Jitter::None), ("spread", Jitter::Full)] {
+            let policy = POLICY.with_jitter(jitter);
+            let runs: Vec<_> =
+                (0..self.options.seeds).map(|seed| crowd::meets_a_limit(policy, seed)).collect();
+            self.bar.inc(self.options.seeds.into());
+            let median = |count: fn(&crowd::Run) -> u32| {
+                runs::median(runs.iter().map(count).collect()).unwrap_or(0)
+            };
+            let fullest = crowd::fullest_second(&runs);
+            let calls = median(|run| run.iter().map(|second| second.calls).sum());
+            let served = median(|run| run[crowd::SECONDS - 1].served);
+            let gave_up = crowd::CLIENTS - served as usize;
+            self.say(&format!("{name:32}{fullest:>16}{calls:>14}{gave_up:>14}"));
+            measured.push((fullest, gave_up));
+            crowds.push(runs);
+        }
+        self.say("");
+        let [(exact, _), (spread, gave_up)] = measured[..] else { unreachable!("two crowds") };
+        let claimed = format!("<= {exact} / 5");
+        self.claim(
+            "crowd, spread: fullest second",
+            &claimed,
+            &spread.to_string(),
+            spread * 5 <= exact,
+        );
+        self.claim("the same: gave up", "0", &gave_up.to_string(), gave_up == 0);
+        self.draw("retry_after", &figures::retry_after(&crowds[0], &crowds[1]))
+    }
+
     /// Many clients that write one row.
     fn contention(&mut self) -> Result<(), Box<dyn Error>> {
         let names = JITTERS.map(|(name, _)| format!("{name:>21}")).concat();
         self.say(&format!("contention{names}"));
-        let mut plotted = JITTERS.map(|(name, _)| Lines { name, panels: vec![Vec::new(); 2] });
-        for clients in self.options.contenders() {
+        let mut svg = String::new();
+        for clients in contenders() {
             self.bar.set_message(format!("contention, {clients} clients"));
             let outcomes = JITTERS.map(|(_, jitter)| {
                 self.bar.inc(self.options.seeds.into());
                 contention::mean(clients, jitter, self.options.seeds)
             });
-            for (lines, outcome) in plotted.iter_mut().zip(&outcomes) {
-                let x = f64::from(clients);
-                lines.panels[0].push((x, outcome.calls));
-                lines.panels[1].push((x, outcome.seconds));
-            }
             let figures = outcomes
                 .map(|Outcome { calls, seconds }| format!("{calls:>7.0} calls{seconds:>6.1} s"));
             self.say(&format!("{clients:10}{}", figures.concat()));
             if clients == 100 {
+                let rows =
+                    JITTERS.iter().zip(outcomes).map(|((name, _), outcome)| (*name, outcome));
+                let rows: Vec<_> = rows.collect();
+                svg = figures::contention(clients, self.options.seeds, &rows);
                 self.claim_as_published("no jitter", outcomes[0], 1850.0, 63.0);
                 self.claim_as_published("full jitter", outcomes[1], 800.0, 5.0);
             }
         }
         self.say("");
-        let panels = ["calls", "seconds to finish"];
-        let x = format!("clients; mean of {} runs", self.options.seeds);
-        draw("contention", &Picture { x: &x, panels: &panels, lines: &plotted })
+        self.draw("contention", &svg)
     }
 
     fn claim_as_published(&mut self, name: &str, measured: Outcome, calls: f64, seconds: f64) {
@@ -387,33 +506,46 @@ fn is_near(measured: f64, expected: f64, tolerance: f64) -> bool {
     (measured - expected).abs() <= expected * tolerance
 }
 
-fn draw(name: &str, picture: &Picture<'_>) -> Result<(), Box<dyn Error>> {
-    picture.draw(&Path::new(FOLDER).join(name).with_extension("svg"))
+/// Returns the runs with full jitter: without a budget, and with one in each of the most processes.
+fn of_full_jitter(results: Vec<(Strategy, Runs)>) -> Overload {
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for (strategy, runs) in results {
+        match strategy.processes {
+            None if strategy.name == FULL_JITTER => without = runs.0,
+            processes if processes == PROCESSES.last().copied() => with = runs.0,
+            _ => {}
+        }
+    }
+    Overload::new(Runs(without), Runs(with))
 }
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // Budgets place their slices by the first look at the clock, in real time: it comes before much
-    // has passed, so that they fall alike in each run of this program.
-    let _ = RetryBudget::new().available();
+    clock::start();
     let started = std::time::Instant::now();
     let mut laboratory = Laboratory::new(options()?);
     std::fs::create_dir_all(FOLDER)?;
     laboratory.say(LEGEND);
-    laboratory.overload("spike", Load::Spike).await?;
-    laboratory.overload("ramp", Load::Ramp).await?;
+    laboratory.spike().await?;
+    laboratory.ramp().await?;
+    laboratory.callers().await?;
     laboratory.hundred_processes().await;
     laboratory.closed_loop().await;
     laboratory.crowd();
+    laboratory.crowd_at_a_limit()?;
     laboratory.contention()?;
     laboratory.bar.finish_and_clear();
     println!("{:48}{:>16}{:>16}", "claims", "claimed", "measured");
     for claim in &laboratory.claims {
         println!("{claim}");
     }
-    println!("\nplots in {FOLDER}, after {:.0?}", started.elapsed());
-    match laboratory.refuted {
-        0 => Ok(()),
-        refuted => Err(format!("claims that do not hold: {refuted}").into()),
+    println!("\nfigures in {FOLDER}, after {:.0?}", started.elapsed());
+    if laboratory.refuted > 0 {
+        return Err(format!("claims that do not hold: {}", laboratory.refuted).into());
     }
+    if laboratory.options.check && !laboratory.stale.is_empty() {
+        let stale = laboratory.stale.join(", ");
+        return Err(format!("stale: {stale}; copy the files from {FOLDER}").into());
+    }
+    Ok(())
 }

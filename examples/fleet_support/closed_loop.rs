@@ -11,6 +11,7 @@ use fastrand::Rng;
 use retry_ext::{RetryBudget, RetryContext, RetryPolicy};
 use tokio::time::{Instant, advance};
 
+use crate::clock;
 use crate::events::Queue;
 
 pub(crate) const WORKERS: u32 = 100;
@@ -41,9 +42,7 @@ pub(crate) async fn calls(
     start_over: StartOver,
     seed: u32,
 ) -> u32 {
-    // Withdrawals of an earlier run expire.
-    advance(Duration::from_secs(60)).await;
-    let started = Instant::now();
+    let started = clock::next_run().await;
     let mut rng = Rng::with_seed(seed.into());
     let (mut ways, mut jitter) = (rng.fork(), rng.fork());
     let policy = budget.map_or(policy, |budget| policy.with_budget(budget));

@@ -1,8 +1,9 @@
-//! What several runs of one simulation have in common, as figures.
+//! Figures of several runs of one simulation.
+
+#![expect(clippy::cast_precision_loss, reason = "the numbers of a figure are small")]
 
 use std::ops::Range;
 
-use crate::plots::Lines;
 use crate::service::{Load, Second};
 
 /// The seconds of each run; all are equally long.
@@ -41,31 +42,83 @@ impl Runs {
         self.0.iter().map(|run| seconds_to_recover(run)).collect()
     }
 
-    /// Goodput, calls and requests in flight: for each second the mean over the runs.
-    pub(crate) fn lines(&self, name: &'static str) -> Lines {
-        let counts: [fn(&Second) -> u32; 3] =
-            [|second| second.goodput, |second| second.calls, |second| second.in_flight];
-        let line = |count| {
-            let mean = |at| self.sum(&(at..at + 1), count) / self.sum(&(at..at + 1), |_| 1);
-            self.seconds().zip(0_u32..).map(|(at, second)| (second.into(), mean(at))).collect()
+    /// How many runs recover.
+    pub(crate) fn recovered(&self) -> usize {
+        self.seconds_to_recover().iter().flatten().count()
+    }
+
+    /// The runs that recover, and those that do not.
+    pub(crate) fn by_outcome(self) -> [Self; 2] {
+        let recovers = |run: &Vec<Second>| seconds_to_recover(run).is_some();
+        let (recovered, failed) = self.0.into_iter().partition(recovers);
+        [Self(recovered), Self(failed)]
+    }
+
+    /// For each of the first seconds, the share of the runs that work, in percent.
+    pub(crate) fn working(&self, seconds: usize) -> Vec<(f64, f64)> {
+        let share = |at: usize| {
+            let working = self.0.iter().filter(|run| works(&run[at])).count();
+            100.0 * working as f64 / self.0.len() as f64
         };
-        Lines { name, panels: counts.map(line).into() }
+        (0..seconds).map(|second| (middle(second, 1), share(second))).collect()
+    }
+
+    /// The median over the runs, for each of the first seconds; nothing without a run.
+    pub(crate) fn median(&self, seconds: usize, count: fn(&Second) -> u32) -> Vec<(f64, f64)> {
+        let median = |second: usize| {
+            let counts = self.0.iter().map(|run| count(&run[second]));
+            Some((middle(second, 1), f64::from(median(counts.collect())?)))
+        };
+        (0..seconds).filter_map(median).collect()
+    }
+
+    /// The median over the runs and these of their seconds.
+    pub(crate) fn typical(&self, seconds: Range<usize>, count: fn(&Second) -> u32) -> Option<u32> {
+        let seconds = self.0.iter().flat_map(|run| &run[seconds.clone()]);
+        median(seconds.map(count).collect())
+    }
+
+    /// The counts of each run over the first seconds: means of two seconds each, which are smoother.
+    pub(crate) fn single(
+        &self,
+        seconds: usize,
+        count: fn(&Second) -> u32,
+    ) -> impl Iterator<Item = Vec<(f64, f64)>> {
+        self.0.iter().map(move |run| {
+            let pairs = run[..seconds].chunks_exact(2).enumerate();
+            let mean = |pair: &[Second]| f64::from(pair.iter().map(count).sum::<u32>()) / 2.0;
+            pairs.map(|(number, pair)| (middle(2 * number, 2), mean(pair))).collect()
+        })
     }
 }
 
-/// How many seconds after the [turn](Load::TURN) ten consecutive seconds begin in which at least 90
-/// % of the requests that arrive succeed. A second without requests shows nothing.
+/// The middle of so many seconds from this one on.
+fn middle(first: usize, seconds: usize) -> f64 {
+    first as f64 + seconds as f64 / 2.0
+}
+
+/// Whether at least 90 % of the requests that arrive in this second succeed. A second without requests
+/// shows nothing.
+fn works(second: &Second) -> bool {
+    second.arrivals > 0 && second.arrived_and_succeeded * 10 >= second.arrivals * 9
+}
+
+/// How many seconds after the [turn](Load::TURN) ten consecutive seconds begin that all
+/// [work](works).
 fn seconds_to_recover(seconds: &[Second]) -> Option<u32> {
-    let good = |second: &Second| {
-        second.arrivals > 0 && second.arrived_and_succeeded * 10 >= second.arrivals * 9
-    };
-    let after: Vec<bool> = seconds.iter().skip(Load::TURN).map(good).collect();
-    let start = after.windows(10).position(|ten| ten.iter().all(|good| *good))?;
+    let after: Vec<bool> = seconds.iter().skip(Load::TURN).map(works).collect();
+    let start = after.windows(10).position(|ten| ten.iter().all(|works| *works))?;
     u32::try_from(start).ok()
 }
 
-/// The median over all runs, where one that never recovers is longer than any other.
-pub(crate) fn median(mut seconds: Vec<Option<u32>>) -> Option<u32> {
-    seconds.sort_by_key(|seconds| seconds.unwrap_or(u32::MAX));
-    seconds.get(seconds.len() / 2).copied().flatten()
+/// The median over all runs. A run that never recovers takes longer than any other.
+pub(crate) fn median_time(seconds: Vec<Option<u32>>) -> Option<u32> {
+    let seconds = seconds.into_iter().map(|seconds| seconds.unwrap_or(u32::MAX));
+    median(seconds.collect()).filter(|seconds| *seconds < u32::MAX)
+}
+
+/// Of an even number, the upper one.
+pub(crate) fn median<T: Ord + Copy>(mut values: Vec<T>) -> Option<T> {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied()
 }

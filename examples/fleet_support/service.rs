@@ -1,16 +1,18 @@
-//! Clients of one service, whose requests arrive at random and are retried by this crate.
+//! Clients of one service, whose requests are retried by this crate.
 //!
-//! The simulation plays the scheduler: it tells a [`RetryContext`] what has happened to an attempt,
-//! and obeys the answer. Delays, decisions and budgets are the crate's own. Budgets read tokio's
-//! clock, which is paused and moved along with the simulation.
+//! The simulation is the scheduler: it reports each failed attempt to a [`RetryContext`] and waits for
+//! the returned delay. Delays, decisions and budgets are the crate's own. Budgets read tokio's clock,
+//! which is paused and moved along with the simulation.
 
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::time::Duration;
 
 use fastrand::Rng;
 use retry_ext::{RetryBudget, RetryContext, RetryPolicy};
 use tokio::time::{Instant, advance};
 
+use crate::clock;
 use crate::events::{Queue, exponential};
 
 /// Mean time of a message in one direction.
@@ -24,39 +26,60 @@ const LATENCY_PER_REQUEST: Duration = Duration::from_millis(10);
 /// The steps of the clock that budgets read; these look no closer than at half a second.
 const CLOCK_STEP: Duration = Duration::from_millis(10);
 
-/// Requests per second over time, retries not counted.
+/// Requests over time, retries not counted.
 #[derive(Clone, Copy)]
 pub(crate) enum Load {
+    /// Requests arrive at random, however long the earlier ones take: an open loop.
     Spike,
     Ramp,
     Steady(f64),
+    /// A closed loop: each of so many callers waits until its request has ended, thinks, and makes its
+    /// next request. Together they make [`USUAL`] requests per second. During the
+    /// [spike](Load::SPIKE), twice as many callers make requests.
+    Callers(u32),
 }
+
+/// Requests per second without a disturbance.
+pub(crate) const USUAL: f64 = 40.0;
+/// The response time of a request at the usual load, in which 67 requests are at the service.
+const USUAL_RESPONSE: f64 = 1.87;
 
 impl Load {
     /// When spike and ramp are at their end or their height: from here on they may recover.
     pub(crate) const TURN: usize = 25;
 
-    fn rate(self, second: f64) -> f64 {
+    /// The seconds with twice the usual load.
+    pub(crate) const SPIKE: Range<f64> = 20.0..25.0;
+
+    /// Requests per second, if they arrive at random.
+    pub(crate) fn rate(self, second: f64) -> f64 {
         match self {
-            Self::Spike if (20.0..25.0).contains(&second) => 80.0,
-            Self::Spike => 40.0,
-            Self::Ramp if second < 25.0 => 40.0 + 40.0 * second / 25.0,
-            Self::Ramp => (80.0 * (75.0 - second) / 50.0).max(0.0),
+            Self::Spike if Self::SPIKE.contains(&second) => 2.0 * USUAL,
+            Self::Spike => USUAL,
+            Self::Ramp if second < 25.0 => USUAL * (1.0 + second / 25.0),
+            Self::Ramp => (2.0 * USUAL * (75.0 - second) / 50.0).max(0.0),
             Self::Steady(rate) => rate,
+            Self::Callers(_) => 0.0,
         }
     }
 
     fn peak(self) -> f64 {
         match self {
-            Self::Spike | Self::Ramp => 80.0,
+            Self::Spike | Self::Ramp => 2.0 * USUAL,
             Self::Steady(rate) => rate,
+            Self::Callers(_) => 0.0,
         }
+    }
+
+    /// How long a caller thinks after each request, on average.
+    pub(crate) fn thinking_time(callers: u32) -> Duration {
+        Duration::from_secs_f64((f64::from(callers) / USUAL - USUAL_RESPONSE).max(0.0))
     }
 }
 
 #[derive(Clone, Copy)]
 pub(crate) enum Service {
-    /// The more it has to do, the slower it is; and it does not hear of clients that have gone.
+    /// The more it has to do, the slower it is. It also finishes the work for clients that have gone.
     Overloadable,
     /// Answers at once, and from this second on with errors.
     DownFrom(u32),
@@ -88,6 +111,8 @@ pub(crate) struct Second {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Arrival,
+    /// A caller has thought.
+    Caller(usize),
     Call(usize),
     AtServer(usize, u32),
     Served(usize, u32, bool),
@@ -99,6 +124,8 @@ enum Event {
 struct Request {
     retry: RetryContext,
     arrived: usize,
+    /// Who makes another request after this one, in a closed loop.
+    caller: Option<usize>,
 }
 
 struct Simulation<'a> {
@@ -125,14 +152,13 @@ pub(crate) async fn run(
     budgets: &[&'static RetryBudget],
     seed: u32,
 ) -> Vec<Second> {
-    // What an earlier run has left in the budgets expires.
-    advance(Duration::from_secs(60)).await;
+    let started = clock::next_run().await;
     let mut rng = Rng::with_seed(seed.into());
     let mut simulation = Simulation {
         scenario,
         policy,
         budgets,
-        started: Instant::now(),
+        started,
         queue: Queue::new(),
         requests: Vec::new(),
         in_flight: 0,
@@ -150,10 +176,14 @@ impl Simulation<'_> {
     async fn run(&mut self) {
         let end = Duration::from_secs(self.scenario.seconds.into());
         self.queue.after(Duration::from_secs(1), Event::EndOfSecond);
-        self.expect_arrival();
+        match self.scenario.load {
+            Load::Callers(callers) => self.gather(callers),
+            _ => self.expect_arrival(),
+        }
         while let Some(event) = self.queue.next() {
             match event {
                 Event::Arrival => self.arrive(),
+                Event::Caller(caller) => self.ask(caller),
                 Event::Call(request) => self.call(request),
                 Event::AtServer(request, attempt) => self.serve(request, attempt),
                 Event::Served(request, attempt, well) => {
@@ -204,16 +234,50 @@ impl Simulation<'_> {
         if thinning * load.peak() >= rate {
             return;
         }
+        // One stream split at random is an independent stream for each process.
+        let process = Rng::with_seed(process).usize(..self.budgets.len().max(1));
+        self.begin(process, None);
+    }
+
+    fn begin(&mut self, process: usize, caller: Option<usize>) {
         let mut policy = self.policy.with_seed(self.jitter.u64(..));
-        if !self.budgets.is_empty() {
-            // One stream split at random is an independent stream for each process.
-            let process = Rng::with_seed(process).usize(..self.budgets.len());
-            policy = policy.with_budget(self.budgets[process]);
+        if let Some(&budget) = self.budgets.get(process) {
+            policy = policy.with_budget(budget);
         }
         let arrived = self.seconds.len() - 1;
         self.this_second().arrivals += 1;
-        self.requests.push(Some(Request { retry: policy.start(), arrived }));
+        self.requests.push(Some(Request { retry: policy.start(), arrived, caller }));
         self.call(self.requests.len() - 1);
+    }
+
+    /// The callers have been at it for long, and so have those that join for the spike: they come as
+    /// after any of their requests.
+    fn gather(&mut self, callers: u32) {
+        let mean = Duration::from_secs_f64(f64::from(callers) / USUAL);
+        for number in 0..2 * callers {
+            let start = if number < callers { 0.0 } else { Load::SPIKE.start };
+            let first = exponential(&mut self.arrivals, mean);
+            self.queue
+                .after(Duration::from_secs_f64(start) + first, Event::Caller(number as usize));
+        }
+    }
+
+    fn ask(&mut self, caller: usize) {
+        let Load::Callers(callers) = self.scenario.load else { return };
+        let joined = caller >= callers as usize;
+        if joined && self.queue.now().as_secs_f64() >= Load::SPIKE.end {
+            return;
+        }
+        let process = caller % self.budgets.len().max(1);
+        self.begin(process, Some(caller));
+    }
+
+    /// The caller of a request that has ended waits as long as the retry asks it to, and thinks.
+    fn think(&mut self, caller: Option<usize>, pause: Duration) {
+        if let (Some(caller), Load::Callers(callers)) = (caller, self.scenario.load) {
+            let thinking = exponential(&mut self.arrivals, Load::thinking_time(callers));
+            self.queue.after(pause + thinking, Event::Caller(caller));
+        }
     }
 
     fn call(&mut self, number: usize) {
@@ -236,7 +300,7 @@ impl Simulation<'_> {
         self.queue.after(latency, Event::Served(request, attempt, well));
     }
 
-    /// The request, if it still runs this attempt; otherwise nobody waits for the news any more.
+    /// The request, if it still runs this attempt; otherwise the answer is too late.
     fn running(&mut self, request: usize, attempt: u32) -> Option<&mut Request> {
         self.requests[request].as_mut().filter(|request| request.retry.attempt() == attempt)
     }
@@ -250,6 +314,7 @@ impl Simulation<'_> {
         request.retry.succeeded();
         self.seconds[request.arrived].arrived_and_succeeded += 1;
         self.this_second().goodput += 1;
+        self.think(request.caller, Duration::ZERO);
     }
 
     async fn fail(&mut self, number: usize, attempt: u32, error: ErrorKind) {
@@ -260,7 +325,12 @@ impl Simulation<'_> {
         let Some(request) = &mut self.requests[number] else { return };
         match request.retry.delay_after(&error) {
             Ok(delay) => self.queue.after(delay, Event::Call(number)),
-            Err(_reason) => self.requests[number] = None,
+            Err(_reason) => {
+                let caller = request.caller;
+                let refused = request.retry.wait_after(error).expect_err("the retry is over");
+                self.requests[number] = None;
+                self.think(caller, refused.next_delay().unwrap_or_default());
+            }
         }
     }
 
