@@ -349,6 +349,8 @@ page! {
         "<style>img[src^='fleet/'] { display: none }</style>",
         include_str!("../docs/fleet/spike.svg"),
         include_str!("../docs/fleet/ramp.svg"),
+        include_str!("../docs/fleet/callers.svg"),
+        include_str!("../docs/fleet/retry_after.svg"),
         include_str!("../docs/fleet/contention.svg")
     );
     page!(clients, include_str!("../docs/clients.md"));
