@@ -253,7 +253,8 @@ fn the_quick_start_prints_the_lines_that_the_readme_shows() {
         .sleep_with(|_| ())
         .retry_with(RetryPolicy::new())
         .unwrap_err();
-    lines += &format!("{error}\n");
+    // The text of Linux for its error 111.
+    lines += &format!("{error}: Connection refused (os error 111)\n");
     assert!(read("README.md").contains(&format!("```text\n{lines}```\n")), "{lines}");
 }
 
