@@ -214,7 +214,7 @@ fn links_to_sections_of_the_crates_documentation_resolve() {
     let documentation: String = library
         .lines()
         .filter_map(|line| line.strip_prefix("//!"))
-        .map(|line| format!("{}\n", line.trim_start()))
+        .flat_map(|line| [line.trim_start(), "\n"])
         .collect();
     let sections = anchors(&documentation);
     let mut folders = vec![root().join("src")];
@@ -246,16 +246,17 @@ fn the_readme_has_at_most_200_lines_and_8_kilobytes() {
 
 #[test]
 fn the_quick_start_prints_the_lines_that_the_readme_shows() {
-    let mut lines = String::new();
+    let mut lines = Vec::new();
     let refused = || Err::<(), _>(Error::from(ErrorKind::ConnectionRefused));
     let error = refused
-        .on_retry(|retry| lines += &format!("{retry}\n"))
+        .on_retry(|retry| lines.push(retry.to_string()))
         .sleep_with(|_| ())
         .retry_with(RetryPolicy::new())
         .unwrap_err();
     // The text of Linux for its error 111.
-    lines += &format!("{error}: Connection refused (os error 111)\n");
-    assert!(read("README.md").contains(&format!("```text\n{lines}```\n")), "{lines}");
+    lines.push(format!("{error}: Connection refused (os error 111)"));
+    let lines = lines.join("\n");
+    assert!(read("README.md").contains(&format!("```text\n{lines}\n```\n")), "{lines}");
 }
 
 /// The fields of the row of a table that begins with this text.
