@@ -14,5 +14,5 @@ sum by (operation, reason) (rate(retry_operations_total{outcome=\"gave_up\"}[5m]
 pub const WAITS: &str = "\
 histogram_quantile(0.99, sum by (operation, le) (rate(retry_waited_seconds_bucket[5m])))";
 
-/// How full is the budget? At its lowest, in retries.
-pub const BUDGET: &str = "min_over_time(retry_budget_available[5m])";
+/// How full is the budget? At its lowest, in retries, in the worst process.
+pub const BUDGET: &str = "min by (budget) (min_over_time(retry_budget_available[5m]))";
