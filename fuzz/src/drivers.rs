@@ -93,6 +93,20 @@ pub(crate) struct Stage<'a> {
     calls: Cell<usize>,
 }
 
+/// Reads a duration as texts for people show it.
+fn seconds(shown: &str) -> f64 {
+    let unit = shown.find(|c: char| c != '.' && !c.is_ascii_digit()).expect("a unit");
+    let (number, unit) = shown.split_at(unit);
+    let unit = match unit {
+        "ns" => 1e-9,
+        "µs" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        _ => panic!("{shown}"),
+    };
+    number.parse::<f64>().expect("a number") * unit
+}
+
 impl Stage<'_> {
     fn is_over(&self) -> bool {
         self.calls.get() >= self.input.script.len()
@@ -127,7 +141,10 @@ impl Stage<'_> {
             (retry.max_attempts, retry.name),
             (self.policy.max_attempts(), self.policy.name())
         );
-        assert!(retry.to_string().ends_with(&format!(" failed, retrying in {delay:?}")), "{retry}");
+        let text = retry.to_string();
+        let (_, shown) = text.split_once(" failed, retrying in ").expect("the delay of the retry");
+        let exact = delay.as_secs_f64();
+        assert!((seconds(shown) - exact).abs() <= exact * 0.005, "{text}: {delay:?}");
         assert_eq!(failure.call + 1, self.calls.get());
         note(Entry::Retry { attempt, delay, waited });
     }
