@@ -126,7 +126,7 @@ impl RetryPolicy {
 
     /// Returns a policy of unlimited attempts, with [`Backoff::exponential`] between them. Use it for loops that
     /// reconnect for as long as the program runs. An operation that a caller waits for needs a limit. A
-    /// [`RetryConfig`](crate::RetryConfig) cannot set this: only code may retry forever.
+    /// `RetryConfig` cannot set this: only code may retry forever.
     ///
     /// ```
     /// # use retry_ext::RetryPolicy;

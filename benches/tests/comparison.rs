@@ -13,7 +13,7 @@ use tokio_retry::strategy::{ExponentialBackoff, FixedInterval};
 
 const README: &str = include_str!("../../README.md");
 
-/// An operation that fails with an error that nobody called transient, and counts its calls.
+/// An operation whose error no condition declares transient, and which counts its calls.
 fn failing(calls: &Cell<u32>) -> impl FnMut() -> Result<(), &'static str> {
     || {
         calls.set(calls.get() + 1);

@@ -142,7 +142,7 @@ impl Card {
         let search = location.search().unwrap_or_default();
         let times = search.strip_prefix("?times=").unwrap_or("2");
         let kind = self.root.dataset().get("kind").unwrap_or_default();
-        // An id of its own, so that each click starts anew.
+        // A new id for each click, so that the server counts afresh.
         format!("{origin}/{kind}?times={times}&hint=1&id={kind}{}", Date::now())
     }
 

@@ -194,7 +194,7 @@ impl Dashboard {
 
 const GREY: RGBColor = RGBColor(90, 90, 90);
 
-/// Colours that people tell apart who see fewer of them (after Okabe and Ito). A name has one colour in all panels.
+/// Colours that remain distinct with colour blindness (after Okabe and Ito). A name has one colour in all panels.
 fn colour(name: &str) -> RGBColor {
     match name {
         "retries" => RGBColor(0, 80, 160),

@@ -71,7 +71,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let own = page.budget().into_iter().min();
     let own =
-        own.map_or("nobody has read the page".to_owned(), |least| format!("{least} at its lowest"));
+        own.map_or("the page was not read".to_owned(), |least| format!("{least} at its lowest"));
     answers("How full is the budget?", BUDGET, " retries at its lowest", own)?;
 
     if let (Some(file), Some(prometheus)) = (file, &prometheus) {

@@ -1,4 +1,4 @@
-//! A Prometheus of its own, with its data in a temporary folder.
+//! A private Prometheus server, with its data in a temporary folder.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -107,7 +107,7 @@ impl Prometheus {
 
     /// Waits until Prometheus has read the counts of this many operations. Returns the time of that.
     ///
-    /// A time at which the page was read has answers for ever. Later, a read that fails would leave a gap.
+    /// A time at which the page was read always has answers. Later, a read that fails would leave a gap.
     ///
     /// # Errors
     ///

@@ -18,7 +18,7 @@ fn exported(run: impl FnOnce()) -> Vec<SpanData> {
     let exporter = InMemorySpanExporter::default();
     let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
-    // The HTTP client has events of its own.
+    // The HTTP client emits events as well.
     let filter = tracing_subscriber::filter::filter_fn(|metadata| {
         ["retry_ext", "tracing_example"].iter().any(|target| metadata.target().starts_with(target))
     });

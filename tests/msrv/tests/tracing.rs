@@ -1,4 +1,4 @@
-//! Events and spans reach a subscriber. A process of its own: with a subscriber there are no log records.
+//! Events and spans reach a subscriber. A separate process, because a subscriber replaces the log records.
 
 use std::io::{Error, ErrorKind};
 use std::sync::{Mutex, PoisonError};
