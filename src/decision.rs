@@ -268,7 +268,7 @@ impl Decision {
     ) -> Result<Granted, Stop> {
         let mut previous = self.previous;
         let nanos = policy.backoff.wait(self.attempt, &mut state, &mut previous);
-        let start = (limits.check)(policy, &self.requested(policy, nanos, None))?;
+        let start = (limits.check)(policy, &self.requested(policy, nanos))?;
         Ok(Granted { nanos, state, previous, start })
     }
 
@@ -287,7 +287,7 @@ impl Decision {
         let mut previous = self.previous;
         let nanos = policy.backoff.hinted_wait(self.attempt, &mut state, &mut previous, hint);
         let start = match limits {
-            Some(limits) => (limits.check)(policy, &self.requested(policy, nanos, None))?,
+            Some(limits) => (limits.check)(policy, &self.requested(policy, nanos))?,
             None => self.start,
         };
         Ok(Granted { nanos, state, previous, start })
@@ -314,7 +314,7 @@ impl Decision {
             Some(hint) => backoff.hinted_wait(attempt, &mut state, &mut previous, hint),
             None => backoff.wait(attempt, &mut state, &mut previous),
         };
-        let wait = self.requested(policy, nanos, own.nominal);
+        let wait = self.requested(policy, nanos);
         let start = match (own.budget, limits) {
             (Some(budget), _) => Limits::check_and_charge(policy, budget, &wait)?,
             (None, Some(limits)) => (limits.check)(policy, &wait)?,
@@ -330,9 +330,9 @@ impl Decision {
         Ok(Hint { floor: nanos(hint), ceiling: policy.hint_ceiling() })
     }
 
-    fn requested(&self, policy: &RetryPolicy, nanos: u64, nominal: Option<Duration>) -> Requested {
+    fn requested(&self, policy: &RetryPolicy, nanos: u64) -> Requested {
         let Self { attempt, start, waited, .. } = *self;
-        Requested { attempt, start, waited, delay: policy.duration(nanos), nominal }
+        Requested { attempt, start, waited, delay: policy.duration(nanos) }
     }
 
     /// Takes back a wait that ended early. The attempt follows, and the wait does not count.

@@ -598,6 +598,20 @@ impl RetryPolicy {
     pub fn delays(&self) -> RetryIter {
         self.backoff.limited(u64::from(self.max_attempts) - 1)
     }
+
+    /// Returns the pause of a caller that starts over although this retry was refused: the delay, if it is not zero.
+    /// A zero delay is right for a fast first retry, but such a caller would spin. The pause is then the next nominal
+    /// delay that is longer.
+    pub(crate) fn pause(&self, delay: Duration, retry: u32) -> Duration {
+        const ZEROS: u32 = 64;
+
+        if !delay.is_zero() {
+            return delay;
+        }
+        let retries = retry..=retry.saturating_add(ZEROS);
+        let mut delays = retries.map(|retry| self.backoff.delay(retry));
+        delays.find(|delay| !delay.is_zero()).unwrap_or_default()
+    }
 }
 
 /// The code of a deadline and a budget. It is reached only through these pointers, which the setters of a policy
@@ -619,24 +633,12 @@ pub(crate) struct Requested {
     pub(crate) start: Option<Tick>,
     pub(crate) waited: TotalWait,
     pub(crate) delay: Duration,
-    /// The nominal delay, if the chain has computed it.
-    pub(crate) nominal: Option<Duration>,
 }
 
 impl Requested {
-    /// Makes the stop of a refused wait. A curve may begin at zero, for a fast first retry. A caller that starts
-    /// over must still pause, for the first delay that is longer.
+    /// Makes the stop of a refused wait.
     fn refused(&self, policy: &RetryPolicy, reason: StopReason) -> Stop {
-        const ZEROS: u32 = 64;
-
-        let nominal = || self.nominal.unwrap_or_else(|| policy.backoff.delay(self.attempt));
-        let pause = if self.delay.is_zero() && nominal().is_zero() {
-            let later = self.attempt + 1..=self.attempt.saturating_add(ZEROS);
-            let mut later = later.map(|retry| policy.backoff.delay(retry));
-            later.find(|delay| !delay.is_zero()).unwrap_or_default()
-        } else {
-            self.delay
-        };
+        let pause = policy.pause(self.delay, self.attempt);
         Stop::instead_of(pause, reason)
     }
 }

@@ -386,6 +386,44 @@ fn p31_a_curve_that_begins_at_zero_does_not_make_a_refusal_spin() {
 }
 
 #[test]
+fn p31_no_refused_wait_of_zero_makes_a_loop_spin_wherever_the_zero_comes_from() {
+    // The initial delay of zero is all that decorrelated jitter draws from, at any attempt.
+    let linear = POLICY.with_backoff(Backoff::linear()).with_initial_delay(Duration::ZERO);
+    let drawn = linear.with_jitter(Jitter::Decorrelated).with_max_attempts(5);
+    let after = |granted| {
+        let budget: &'static _ = Box::leak(Box::new(RetryBudget::new().with_min_retries(granted)));
+        move |policy: RetryPolicy| policy.with_budget(budget)
+    };
+    for granted in 0..4 {
+        let expected = (StopReason::BudgetExhausted, Some(secs(u64::from(granted.max(1)))));
+        let result = down.sleep_with(|_| ()).retry_with(after(granted)(drawn));
+        assert_eq!(stopped(result), expected, "after {granted} retries");
+        let computed = down.delay_with(|_, _| Duration::ZERO).sleep_with(|_| ());
+        assert_eq!(stopped(computed.retry_with(after(granted)(drawn))), expected);
+    }
+    assert_eq!(calls_in_ten_seconds(drawn.with_budget(spent())), 10);
+    // A delay that the chain computes is replaced by the one of the backoff, not by a later one.
+    let computed = down.delay_with(|_, _| Duration::ZERO).sleep_with(|_| ());
+    let expected = (StopReason::BudgetExhausted, Some(secs(1)));
+    assert_eq!(stopped(computed.retry_with(POLICY.with_budget(spent()))), expected);
+    // Half of all draws from so short a delay are zero.
+    let short = POLICY.with_initial_delay(Duration::from_nanos(1)).with_budget(spent());
+    for seed in 0..100 {
+        let policy = short.with_jitter(Jitter::Full).with_seed(seed);
+        let result = down.sleep_with(|_| ()).retry_with(policy);
+        assert_eq!(stopped(result).1, Some(Duration::from_nanos(1)));
+    }
+    // A limit of hints of zero leaves the delays of the backoff.
+    let pauses = RefCell::new(Vec::new());
+    let source = std::iter::repeat_n(Err::<(), _>(Throttled(secs(5))), 2);
+    let items = source
+        .sleep_with(|pause| pauses.borrow_mut().push(pause))
+        .retry_with(linear.with_max_retry_after(Duration::ZERO));
+    items.for_each(drop);
+    assert_eq!(pauses.into_inner(), [secs(1); 2]);
+}
+
+#[test]
 fn p31_a_limit_of_hints_below_the_first_delay_does_not_make_a_refusal_spin() {
     let pauses = RefCell::new(Vec::new());
     let source = std::iter::repeat_n(Err::<(), _>(Throttled(secs(5))), 2);

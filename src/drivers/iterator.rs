@@ -72,8 +72,9 @@ use crate::transient::IsTransient;
 ///   same sleeper. A loop that continues after such a refusal therefore does not spin. Permanent errors and
 ///   exhausted attempts cause no pause.
 /// * The pause is the refused [`next_delay`](RetryError::next_delay). After a hint it is the [longest hint that is
-///   obeyed](RetryPolicy::max_retry_after), and at least the first delay. No hook is called for the pause, and it
-///   is not part of `waited`. A sleeper that cancels the pause ends the sequence.
+///   obeyed](RetryPolicy::max_retry_after), and at least the first delay; if both are zero, the first delay that is
+///   not. No hook is called for the pause, and it is not part of `waited`. A sleeper that cancels the pause ends the
+///   sequence.
 /// * A cancelled wait yields its error, with [`StopReason::Cancelled`]. Leave the loop then: the following call
 ///   continues with the next item.
 /// * A transient error after which the source ends is yielded, with [`StopReason::SourceEnded`], and then `None`.
@@ -454,7 +455,7 @@ pub(super) fn pause_after(stop: Stop, policy: &RetryPolicy) -> Option<Duration> 
     match stop.reason {
         StopReason::DeadlineExceeded | StopReason::BudgetExhausted => stop.next_delay(),
         StopReason::RetryAfterTooLong => {
-            Some(policy.max_retry_after().max(policy.backoff.delay(1)))
+            Some(policy.pause(policy.max_retry_after().max(policy.backoff.delay(1)), 1))
         }
         _ => None,
     }

@@ -192,6 +192,13 @@ impl Rules {
         if low < nanos(hint).min(HELD) { previous } else { Some(wait) }
     }
 
+    /// The pause of a caller that starts over after a refused wait: one of zero must not make it spin.
+    fn pause(&self, delay: Duration, retry: u32) -> RangeInclusive<Duration> {
+        let mut nominal = (retry..=retry + 64).map(|retry| self.nominal(retry));
+        let later = nominal.find(|nominal| !nominal.end().is_zero());
+        later.filter(|_| delay.is_zero()).unwrap_or(delay..=delay)
+    }
+
     /// Whether a wait ends in time. The longest duration is no deadline: nothing is longer.
     pub fn fits(&self, clock: Duration, waited: Duration, delay: Duration) -> bool {
         let elapsed = clock.max(waited);
@@ -300,7 +307,7 @@ pub struct Model<'a> {
     calls: usize,
     sleeps: usize,
     /// The pause of an iterator before its next call.
-    pause: Option<Duration>,
+    pause: Option<RangeInclusive<Duration>>,
     cancelled: bool,
 }
 
@@ -327,15 +334,17 @@ impl<'a> Model<'a> {
         seen: &Trace,
         purse: Option<&mut Purse>,
     ) -> Trace {
-        let mut expected = self.predict_pause();
+        let mut expected = self.predict_pause(seen);
         expected.end = self.run(clock, seen, purse, &mut expected);
         let stop = expected.end.as_ref().err();
         self.pause = stop.and_then(|stop| match stop.reason {
-            StopReason::DeadlineExceeded | StopReason::BudgetExhausted => stop.next_delay,
+            StopReason::DeadlineExceeded | StopReason::BudgetExhausted => {
+                stop.next_delay.map(|delay| delay..=delay)
+            }
             StopReason::RetryAfterTooLong => {
                 let first = nanos(self.rules.growth.first()).min(self.rules.limit());
-                let first = self.rules.delay(first);
-                Some(self.rules.max_retry_after().max(first))
+                let longest = self.rules.max_retry_after().max(self.rules.delay(first));
+                Some(self.rules.pause(longest, 1))
             }
             _ => None,
         });
@@ -343,10 +352,11 @@ impl<'a> Model<'a> {
     }
 
     /// What must be seen of an iterator before its next call.
-    pub fn predict_pause(&mut self) -> Trace {
+    pub fn predict_pause(&mut self, seen: &Trace) -> Trace {
         let mut expected = Trace::NOTHING;
-        if let Some(delay) = self.pause.take() {
-            expected.pauses.push(delay);
+        if let Some(pause) = self.pause.take() {
+            let seen = seen.pauses.first().copied().unwrap_or_default();
+            expected.pauses.push(seen.clamp(*pause.start(), *pause.end()));
             self.cancelled = self.sleep() == SleepOutcome::Cancelled;
         }
         expected
@@ -403,15 +413,11 @@ impl<'a> Model<'a> {
             let granted = seen.waits.get(expected.waits.len()).copied();
             // A wait that was refused is a draw as well.
             let delay = granted.or(seen.next_delay()).map_or(least, |it| it.clamp(least, most));
-            // A curve that begins at zero must not make a caller spin.
-            let pause = if delay.is_zero() && rules.nominal(attempt).end().is_zero() {
-                let mut later = (1..=64).map(|later| rules.nominal(attempt + later));
-                later.find(|later| !later.end().is_zero()).map_or(Duration::ZERO, |after| {
-                    seen.next_delay().unwrap_or_default().clamp(*after.start(), *after.end())
-                })
-            } else {
-                delay
-            };
+            // Only a wait of zero can be refused by the budget before a pause that does not fit.
+            let is_zero = least.is_zero() && seen.reason() == Some(StopReason::BudgetExhausted);
+            let delay = if is_zero && !fits(delay) { least } else { delay };
+            let pause = rules.pause(delay, attempt);
+            let pause = seen.next_delay().unwrap_or_default().clamp(*pause.start(), *pause.end());
             if !fits(delay) {
                 return give_up(&error, StopReason::DeadlineExceeded, Some(pause));
             }
