@@ -286,7 +286,7 @@ impl fmt::Display for StopReason {
         f.pad(match self {
             Self::Permanent => "permanent error",
             Self::AttemptsExhausted => "attempts exhausted",
-            Self::RetryAfterTooLong => "retry-after longer than the maximum delay",
+            Self::RetryAfterTooLong => "retry-after too long",
             Self::DeadlineExceeded => "deadline exceeded",
             Self::BudgetExhausted => "retry budget exhausted",
             Self::Cancelled => "cancelled",

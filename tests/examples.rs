@@ -142,12 +142,7 @@ fn rate_limit_waits_for_the_hints_and_refuses_one_that_is_too_long() {
     assert!(output.status.success(), "{out}");
     assert!(out.contains("attempt 1 of 4 failed, retrying in 1."), "{out}");
     assert!(out.contains("here you are, after 3 requests"), "{out}");
-    assert!(
-        out.contains(
-            "another server: gave up after 1 attempt: retry-after longer than the maximum delay"
-        ),
-        "{out}"
-    );
+    assert!(out.contains("another server: gave up after 1 attempt: retry-after too long"), "{out}");
 }
 
 #[test]
