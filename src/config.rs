@@ -22,18 +22,6 @@ use crate::policy::RetryPolicy;
 /// [`into_policy`](Self::into_policy) makes a policy of the result, with the defaults of [`RetryPolicy::new`] for
 /// fields that are not set.
 ///
-/// | key | environment | value | limits |
-/// |---|---|---|---|
-/// | `max_attempts` | `RETRY_MAX_ATTEMPTS` | whole number | 1 to 1000 |
-/// | `backoff_factor` | `RETRY_BACKOFF_FACTOR` | number | 1 to 100 |
-/// | `initial_delay` | `RETRY_INITIAL_DELAY` | duration | above 0, up to 24 h, at most `max_delay` |
-/// | `max_delay` | `RETRY_MAX_DELAY` | duration | above 0, up to 24 h |
-/// | `max_retry_after` | `RETRY_MAX_RETRY_AFTER` | duration | above 0, up to 24 h |
-/// | `max_elapsed` | `RETRY_MAX_ELAPSED` | duration or `none` | above 0, up to 24 h; `none` only if attempts are limited |
-/// | `jitter` | `RETRY_JITTER` | `none`, `full`, `equal`, `decorrelated` | |
-/// | `log_retries` | `RETRY_LOG` | true or false | |
-///
-/// A duration is a number of seconds (`1.5`) or has units (`250ms`, `1m 30s`; the units of the `humantime` crate).
 /// The settings can be read from any self-describing serde format, for example YAML, TOML or JSON:
 ///
 /// ```
@@ -83,6 +71,10 @@ use crate::policy::RetryPolicy;
 ///
 /// Give the section its own field: serde's `flatten` cannot separate the section's unknown keys from the settings
 /// around it.
+///
+/// # Keys
+///
+#[doc = include_str!("../docs/configuration-keys.md")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct RetryConfig {
     /// The largest number of calls of the operation, the first call included.
@@ -189,9 +181,7 @@ const VARIABLES: [&str; 8] = [
 ];
 
 impl RetryConfig {
-    /// Reads the environment: `RETRY_MAX_ATTEMPTS`, `RETRY_BACKOFF_FACTOR`, `RETRY_INITIAL_DELAY`,
-    /// `RETRY_MAX_DELAY`, `RETRY_MAX_RETRY_AFTER`, `RETRY_MAX_ELAPSED`, `RETRY_JITTER` and `RETRY_LOG`
-    /// (`true`, `1`, `yes`, `on`, or `false`, `0`, `no`, `off`).
+    /// Reads the environment, by the names in [Keys](#keys).
     ///
     /// On Windows, names match in any case, as everywhere on that system.
     ///

@@ -98,7 +98,7 @@
 //! | `macros` | `#[derive(IsTransient)]`, `#[retry_with(POLICY)]` | `retry-ext-macros` (`syn`, `quote`, `proc-macro2`) |
 //! | `metrics` | `MetricsObserver`, which writes to the facade of the `metrics` crate | `metrics` 0.24 |
 //! | `reqwest013` | `http`, and `IsTransient` for `reqwest::Error` | `reqwest` 0.13, `hyper` (except in browsers) |
-//! | `std` | the clock, sleeping, budgets, counters, fresh jitter and the types of `std`; [without it](guide::platforms), the crate is `no_std` | `portable-atomic` (where atomics have 32 bits) |
+//! | `std` | the clock, sleeping, budgets, counters, fresh jitter and the types of `std`; [without it](guide::platforms), the crate is `no_std` | `portable-atomic` (on targets with 32-bit atomics) |
 //! | `stream` | `async`, and `RetryStreamExt` and `ResubscribeExt` for streams of results | `futures-core` |
 //! | `test-util` | `testing::without_waits`, for tests of code that one cannot edit | |
 //! | `tokio` | the default sleeper of `AsyncRetryExt` and `RetryContext::step_async`, `timeout_each` | `tokio` (its timer) |
@@ -324,9 +324,10 @@ macro_rules! page {
         /// [testing]: crate::guide::testing
         /// [tracing]: crate::guide::tracing
         /// [tonic]: crate::guide::clients#tonic
-        /// [two-rules]: crate::guide::clients#two-rules-for-databases
+        /// [database-rules]: crate::guide::clients#three-rules-for-databases
         // Links to items that a feature adds.
-        #[cfg_attr(feature = "config", doc = "[keys]: crate::RetryConfig")]
+        #[cfg_attr(feature = "metrics", doc = "[metric-names]: crate::MetricsObserver#names")]
+        #[cfg_attr(feature = "config", doc = "[configuration-keys]: crate::RetryConfig#keys")]
         #[cfg_attr(
             feature = "http",
             doc = "[http-classification]: crate::HttpError#which-failures-are-transient"

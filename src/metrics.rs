@@ -13,24 +13,6 @@ use crate::event::{Observation, Observer};
 /// Writes counts and waits to the recorder of the [`metrics`](https://docs.rs/metrics/0.24) crate. Attach it with
 /// [`.observe(&METRICS)`](crate::RetryExt::observe).
 ///
-/// | metric | type | labels | counts |
-/// |---|---|---|---|
-/// | `retry_attempts_total` | counter | `operation` | calls that ended, first attempts and retries |
-/// | `retry_retries_total` | counter | `operation` | retries that were scheduled |
-/// | `retry_operations_total` | counter | `operation`, `outcome`, `reason` | operations that ended |
-/// | `retry_waited_seconds` | histogram | `operation` | the sum of the waits of each operation that ended; 0 after a first success |
-/// | `retry_budget_available` | gauge | `budget` | [retries that a budget would grant](RetryBudget::available), as of the last [`record_budget`](Self::record_budget) |
-///
-/// | label | values |
-/// |---|---|
-/// | `operation` | the policy's [name](crate::RetryPolicy::with_name), or `unnamed` |
-/// | `outcome` | `first_try`, `recovered`, `gave_up` |
-/// | `reason` | `none` unless the operation gave up; then the [`StopReason`]: `permanent`, `attempts_exhausted`, `retry_after_too_long`, `deadline_exceeded`, `budget_exhausted`, `cancelled`, `source_ended` |
-/// | `budget` | the name that was given to `record_budget` |
-///
-/// All labels are constants of the program, so an operation has eleven series and a histogram. No label
-/// depends on an error: neither its text, which may contain a token, nor its type, which log records name.
-///
 /// ```
 /// use retry_ext::{MetricsObserver, RetryExt, RetryPolicy};
 ///
@@ -54,6 +36,10 @@ use crate::event::{Observation, Observer};
 /// The waits count as they were requested. Some operations [end without an outcome](Observer); only their attempts before a
 /// retry and their retries are counted. Everything is written to the recorder that is installed at that time, so
 /// the observer can be made first.
+///
+/// # Names
+///
+#[doc = include_str!("../docs/metric-names.md")]
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct MetricsObserver;

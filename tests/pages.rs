@@ -11,8 +11,16 @@ use std::path::{Path, PathBuf};
 
 use retry_ext::{RetryExt, RetryPolicy};
 
-/// The page that is a part of the documentation of `HttpError`.
-const PART_OF_HTTP_ERROR: &str = "http-classification.md";
+/// The pages that are parts of the documentation of items, and the files of those items.
+const PARTS_OF_ITEMS: [(&str, &str); 3] = [
+    ("configuration-keys.md", "src/config.rs"),
+    ("http-classification.md", "src/http.rs"),
+    ("metric-names.md", "src/metrics.rs"),
+];
+
+fn is_part_of_an_item(page: &str) -> bool {
+    PARTS_OF_ITEMS.iter().any(|(part, _)| *part == page)
+}
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -181,7 +189,7 @@ fn pages_link_to_files_by_references_that_the_documentation_defines_anew() {
             }
             let there = guide.get(&name).unwrap_or_else(|| panic!("src/lib.rs lacks [{name}]"));
             let (path, anchor) = target.split_once('#').unwrap_or((&target, ""));
-            if path != PART_OF_HTTP_ERROR && !path.starts_with("../src/") {
+            if !is_part_of_an_item(path) && !path.starts_with("../src/") {
                 let anchor = if anchor.is_empty() { "" } else { &target[path.len()..] };
                 assert_eq!(*there, module(path) + anchor, "[{name}] of docs/{page}");
             }
@@ -199,7 +207,11 @@ fn each_page_is_a_module_and_in_the_index() {
     let mut pages = pages();
     assert!(pages.remove("README.md"));
     assert_eq!(listed, pages, "docs/README.md lists each page");
-    pages.remove(PART_OF_HTTP_ERROR);
+    for (page, item) in PARTS_OF_ITEMS {
+        assert!(pages.remove(page), "docs/{page}");
+        let included = format!("#[doc = include_str!(\"../docs/{page}\")]");
+        assert!(read(item).contains(&included), "{item} lacks docs/{page}");
+    }
     for page in pages {
         let included = format!("include_str!(\"../docs/{page}\")");
         assert!(library.contains(&included), "src/lib.rs lacks docs/{page}");

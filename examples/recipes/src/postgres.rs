@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use retry_ext::codes::{is_transient_sqlstate, transient_io_within};
-use retry_ext::{IsTransient, RetryError, RetryPolicy, retry_with};
+use retry_ext::{IsTransient, Jitter, RetryError, RetryPolicy, retry_with};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, IsolationLevel, NoTls};
 
 const POLICY: RetryPolicy = RetryPolicy::within(Duration::from_secs(30))
     .with_initial_delay(Duration::from_millis(5))
-    .with_max_delay(Duration::from_secs(1));
+    .with_max_delay(Duration::from_secs(1))
+    .with_jitter(Jitter::Full);
 
 /// An error of a transaction, or of the connection.
 #[derive(Debug, thiserror::Error, IsTransient)]

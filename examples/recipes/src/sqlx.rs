@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use retry_ext::codes::{is_transient_sqlstate, transient_io_within};
-use retry_ext::{AsyncRetryExt, IsTransient, RetryError, RetryPolicy};
+use retry_ext::{AsyncRetryExt, IsTransient, Jitter, RetryError, RetryPolicy};
 use sqlx::PgPool;
 
 const POLICY: RetryPolicy = RetryPolicy::within(Duration::from_secs(30))
     .with_initial_delay(Duration::from_millis(5))
-    .with_max_delay(Duration::from_secs(1));
+    .with_max_delay(Duration::from_secs(1))
+    .with_jitter(Jitter::Full);
 
 /// An error of a transaction, or of the connection.
 #[derive(Debug, thiserror::Error, IsTransient)]
