@@ -16,13 +16,13 @@ use web_time::Instant;
 #[cfg(feature = "std")]
 use crate::nanos::nanos;
 
-/// Whether there is a clock. `std` has none for a browser, and panics when it is asked; the feature `web` has one.
+/// Whether there is a clock. In a browser, reading `std`'s clock panics; the feature `web` has another.
 #[cfg(feature = "std")]
 const CAN_BE_READ: bool = cfg!(all(feature = "web", target_arch = "wasm32"))
     || !cfg!(all(target_family = "wasm", target_os = "unknown"));
 
-/// The system's time; or tokio's, which tests can pause, and which outside of its runtimes is the
-/// system's. In a browser, tokio has no clock either.
+/// Returns the time of tokio's clock with the feature `tokio`, and otherwise of the system's clock. Tests can pause tokio's
+/// clock; outside of a tokio runtime it is the system's. In a browser, tokio has no clock.
 #[cfg(feature = "std")]
 #[inline]
 fn instant() -> Instant {
@@ -32,16 +32,17 @@ fn instant() -> Instant {
     return Instant::now();
 }
 
-/// Nanoseconds from a month before this process first asked: a clock that tests pause may be behind.
+/// Returns the nanoseconds since a month before the first call in this process. A clock that tests pause may be behind
+/// that call.
 ///
-/// A clock that cannot be read stands still: deadlines then count the waits alone.
+/// A clock that cannot be read stands still. Deadlines then count the waits alone.
 #[cfg(feature = "std")]
 #[inline]
 pub(crate) fn ticks() -> u64 {
     if CAN_BE_READ { ticks_at(instant()) } else { BEFORE }
 }
 
-/// There is no clock without `std`: it stands still, and deadlines count the waits alone.
+/// Returns the same number each time: without `std` there is no clock, and deadlines count the waits alone.
 #[cfg(not(feature = "std"))]
 pub(crate) const fn ticks() -> u64 {
     BEFORE
@@ -73,7 +74,7 @@ impl Tick {
 
     #[inline]
     fn of(ticks: u64) -> Self {
-        // Nothing happens at the first of them.
+        // No operation starts at tick 0.
         Self(NonZeroU64::new(ticks).unwrap_or(NonZeroU64::MIN))
     }
 
@@ -100,7 +101,7 @@ mod tests {
         assert_eq!(later.since(tick(now)), hour);
         assert_eq!(tick(now).since(later), Duration::ZERO);
         assert!(later.0 > origin.0);
-        // Not every system can tell a time before it was started.
+        // Not every system has times before its start.
         if let Some(earlier) = now.checked_sub(Duration::from_secs(1)) {
             let earlier = tick(earlier);
             assert_eq!(tick(now).since(earlier), Duration::from_secs(1));
@@ -115,7 +116,7 @@ mod tests {
 
         let origin = Instant::now();
         let first = tick(origin);
-        // Not every system can tell a time before it was started.
+        // Not every system has times before its start.
         if let Some(earlier) = origin.checked_sub(29 * DAY) {
             assert_eq!(first.since(tick(earlier)), 29 * DAY);
         }

@@ -110,7 +110,7 @@ impl StatusError {
     }
 }
 
-/// By the status; the hint is that of the server.
+/// Classifies the error by its status. The hint is the server's.
 impl IsTransient for StatusError {
     fn is_transient(&self) -> bool {
         is_transient_http_status(self.status.as_u16())
@@ -121,7 +121,7 @@ impl IsTransient for StatusError {
     }
 }
 
-/// The canonical reason after a space, if the status has one.
+/// Shows the canonical reason after a space, if the status has one.
 struct Reason(StatusCode);
 
 impl core::fmt::Display for Reason {
@@ -235,7 +235,7 @@ pub enum HttpError<E> {
     TimedOut(AttemptTimedOut),
 }
 
-/// So that [`timeout_each`](crate::AsyncRetryExt::timeout_each_with) takes it.
+/// Makes [`timeout_each`](crate::AsyncRetryExt::timeout_each_with) accept operations with this error.
 #[cfg(feature = "async")]
 impl<E> From<AttemptTimedOut> for HttpError<E> {
     fn from(error: AttemptTimedOut) -> Self {
@@ -249,7 +249,7 @@ impl<E> From<StatusError> for HttpError<E> {
     }
 }
 
-/// By the status, or by the client's error; the hint is theirs.
+/// Classifies the error by the status, or by the client's error, and passes their hint on.
 impl<E: IsTransient> IsTransient for HttpError<E> {
     fn is_transient(&self) -> bool {
         match self {

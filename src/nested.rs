@@ -29,7 +29,7 @@ pub(crate) fn unnested(report: impl FnOnce()) {
     report();
 }
 
-/// Runs a report. Without `std` there is no way to tell whether it is within another one.
+/// Runs a report. Without `std` there is no thread-local mark, so nested reports run too.
 #[cfg(not(feature = "std"))]
 #[inline]
 pub(crate) fn unnested(report: impl FnOnce()) {

@@ -1,4 +1,4 @@
-//! Operations: what a chain calls, and what an attempt knows of itself.
+//! Operations: the closures that a chain calls, and the number and the time that an attempt may ask for.
 
 use core::fmt;
 use core::time::Duration;

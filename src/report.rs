@@ -155,7 +155,7 @@ impl<'a> Call<'a> {
         Self { policy, caller, span: SpanHandle::NONE }
     }
 
-    /// Opens the span of the operation, if a subscriber wants it.
+    /// Opens the span of the operation, if a subscriber accepts it.
     #[inline]
     pub(crate) fn open_span(self) -> Span {
         if Span::may_be_wanted() && self.policy.logging() {

@@ -350,8 +350,8 @@ pub(crate) type Kept<S, K> = <<<S as AsyncSleep>::Wait as Future>::Output as Wak
 /// The sleeper of an async retry without `sleep_with`. Every policy type has one if the feature `tokio` is on, or
 /// `web` in a browser.
 ///
-/// The trait is bound to the policy's type because a bound on `()` would be reported where the method is
-/// declared, not where it is called.
+/// The trait is bound to the policy's type because the compiler would report a bound on `()` at the method's
+/// declaration, not at its call.
 ///
 /// This trait is sealed.
 #[cfg(feature = "async")]

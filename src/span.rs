@@ -27,7 +27,7 @@ impl Span {
         Level::DEBUG <= STATIC_MAX_LEVEL && Level::DEBUG <= LevelFilter::current()
     }
 
-    /// Opens a span, if a subscriber wants it. Within a report there is none.
+    /// Opens a span, if a subscriber accepts it. Within a report there is none.
     #[cold]
     #[inline(never)]
     pub(crate) fn open(

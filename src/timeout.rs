@@ -74,14 +74,14 @@ impl fmt::Display for AttemptTimedOut {
 
 impl core::error::Error for AttemptTimedOut {}
 
-/// Always transient.
+/// Returns `true`.
 impl IsTransient for AttemptTimedOut {
     fn is_transient(&self) -> bool {
         true
     }
 }
 
-/// With the kind [`TimedOut`](io::ErrorKind::TimedOut).
+/// Makes an error of the kind [`TimedOut`](io::ErrorKind::TimedOut).
 #[cfg(feature = "std")]
 impl From<AttemptTimedOut> for io::Error {
     fn from(timed_out: AttemptTimedOut) -> Self {
