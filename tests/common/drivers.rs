@@ -1,4 +1,4 @@
-//! Every driver behind one signature: an operation and a sleeper go in, a trace comes out.
+//! Every driver behind one signature. Each takes an operation and a sleeper, and returns a trace.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -15,11 +15,11 @@ use super::{Heard, ScriptError, Step};
 #[cfg(feature = "tokio")]
 pub mod awaited;
 
-/// What a driver drives.
+/// The operation and the sleeper that a driver runs.
 pub trait World {
-    /// One call of the operation; `None` where a source has ended.
+    /// Calls the operation once. Returns `None` if the source has ended.
     fn call(&mut self) -> Option<Result<(), ScriptError>>;
-    /// One wait or pause, which may end early.
+    /// Performs one wait or pause, which may end early.
     fn wait(&mut self, delay: Duration) -> SleepOutcome;
 }
 
@@ -36,7 +36,7 @@ impl<'a> Endless<'a> {
         Self { script, calls: 0, ends: &[SleepOutcome::Elapsed], waits: 0 }
     }
 
-    /// Its waits end so; the last way repeats.
+    /// Sets the outcomes of the waits. The last outcome repeats.
     pub fn with_ends(self, ends: &'a [SleepOutcome]) -> Self {
         Self { ends, ..self }
     }
@@ -55,7 +55,7 @@ impl World for Endless<'_> {
     }
 }
 
-/// What could be seen of a retry from outside, in a form that every driver can give.
+/// The observable behaviour of a retry, in a form that every driver can return.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
     /// The pauses of an iterator before its first call.
@@ -104,7 +104,7 @@ impl From<RetryError<ScriptError>> for Stop {
     }
 }
 
-/// Stands between a driver and its world, and writes down what happens.
+/// Records the calls and waits between a driver and its world.
 pub struct Watch<'a> {
     world: RefCell<&'a mut dyn World>,
     seen: RefCell<Trace>,
@@ -129,14 +129,14 @@ impl<'a> Watch<'a> {
         self.note(Heard::from(retry));
     }
 
-    /// After `classify`, an event holds the whole outcome.
+    /// Notes an event after `classify`, which holds the whole outcome.
     fn hear_outcome<T>(&self, retry: &RetryEvent<'_, Result<T, ScriptError>>) {
         self.note(Heard::of(retry, retry.error.as_ref().err().expect("a failure")));
     }
 
     fn note(&self, heard: Heard) {
         let mut seen = self.seen.borrow_mut();
-        assert_eq!(seen.waits.len() + 1, heard.attempt as usize, "heard before its wait");
+        assert_eq!(seen.waits.len() + 1, heard.attempt as usize, "an event before its wait");
         seen.heard.push(heard);
     }
 
@@ -145,7 +145,7 @@ impl<'a> Watch<'a> {
         self.world.borrow_mut().wait(delay)
     }
 
-    /// The sleeper of an iterator: a wait follows an event, and a pause follows none.
+    /// Sleeps for an iterator: for a wait after an event, or for a pause without an event.
     fn wait_or_pause(&self, delay: Duration) -> SleepOutcome {
         let mut seen = self.seen.borrow_mut();
         if seen.heard.len() > seen.waits.len() {
@@ -162,13 +162,13 @@ impl<'a> Watch<'a> {
         self.seen.borrow_mut().waits.push(delay);
     }
 
-    /// It has waited by itself, and it may have taken so much longer.
+    /// Records a wait that the driver made by itself, and that may have taken up to `more` longer.
     fn slept(&self, delay: Duration, slept: Duration, more: Duration) {
         assert!(slept >= delay && slept <= delay.saturating_add(more), "{slept:?} for {delay:?}");
         self.waited(delay);
     }
 
-    /// What was seen since the beginning, or since it was taken last.
+    /// Returns the trace since the start or the previous call.
     pub fn take(&self) -> Trace {
         self.seen.replace(Trace::NOTHING)
     }
@@ -192,7 +192,8 @@ pub fn by_closure(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     watch.end(verb(&watch, policy))
 }
 
-/// The delay that the policy's own backoff has: nothing changes. Decorrelated jitter takes it for the initial delay.
+/// Returns the same delay as the policy's own backoff, so the trace does not change. Decorrelated
+/// jitter takes this delay as the initial one.
 pub fn same_delay(policy: RetryPolicy) -> impl FnMut(u32, &ScriptError) -> Duration {
     move |retry, _error| match policy.jitter() {
         Jitter::Decorrelated => policy.backoff().delay(1),
@@ -210,7 +211,7 @@ pub fn by_closure_with_delays(policy: RetryPolicy, world: &mut dyn World) -> Tra
     watch.end(end)
 }
 
-/// The verdict of an outcome on itself: nothing changes either.
+/// Classifies an outcome by its own error, so the trace does not change either.
 pub fn verdict<T>(outcome: &Result<T, ScriptError>) -> Verdict {
     match outcome {
         Ok(_) => Verdict::Success,
@@ -260,7 +261,7 @@ pub fn by_step(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     watch.end(end)
 }
 
-/// A scheduler's loop that judges whole outcomes, has computed delays.
+/// Drives a scheduler's loop that judges whole outcomes and computes its delays.
 pub fn by_outcomes(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     let watch = Watch::over(world);
     let mut same = same_delay(policy);
@@ -307,7 +308,7 @@ pub fn by_loop(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     until_success(&watch, &mut retry).expect("an endless script")
 }
 
-/// A loop that lives long: it goes on after each success, until it stops or its world ends.
+/// Drives a long-lived loop, which continues after each success until it stops or its world ends.
 pub fn by_long_loop(policy: RetryPolicy, world: &mut dyn World) -> Vec<Trace> {
     let watch = Watch::over(world);
     let mut retry = hearing(&watch, policy);
@@ -343,7 +344,7 @@ fn until_success<N: FnMut(&RetryEvent<'_, ScriptError>)>(
         let delay = match retry.delay_after(&error) {
             Ok(delay) => delay,
             Err(reason) => {
-                // Does not wait: it gives the error back.
+                // `wait_after` returns the error without a wait.
                 let stopped = Stop::from(retry.wait_after(error).expect_err("it has stopped"));
                 assert_eq!(
                     (stopped.attempts, stopped.waited, stopped.reason),
@@ -373,7 +374,8 @@ pub fn by_iterator_with_delays(policy: RetryPolicy, world: &mut dyn World) -> Tr
     watch.end(item.expect("an endless source"))
 }
 
-/// A closure whose failures are values: `Ok` all the time. Only an observer sees how the retry ended.
+/// Drives a closure whose failures are values: it always returns `Ok`. Only an observer sees the
+/// end of the retry.
 pub fn by_values(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     let watch = Watch::over(world);
     let observer = End::default();
@@ -402,7 +404,7 @@ pub fn by_values(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     watch.end(end)
 }
 
-/// How an operation ended, if it gave up.
+/// The attempts, the time waited and the reason, if an operation gave up.
 #[derive(Default)]
 struct End(Cell<Option<(u32, Duration, StopReason)>>);
 
@@ -420,7 +422,8 @@ pub fn by_iterator(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     items(&Watch::over(world), policy).next().expect("an endless source")
 }
 
-/// Every item of a source that ends, and the trace of the call of `next` that returned `None`.
+/// Returns the trace of every item of a source that ends, and the trace of the last call of `next`,
+/// which returned `None`.
 pub fn by_whole_iterator(policy: RetryPolicy, world: &mut dyn World) -> (Vec<Trace>, Trace) {
     let watch = Watch::over(world);
     let traces = items(&watch, policy).collect();

@@ -24,13 +24,13 @@ pub const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// What one call of a scripted operation does.
+/// The outcome of one call of a scripted operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Succeed,
-    /// Fails with a transient error, told apart by its number.
+    /// Fails with a transient error, identified by its number.
     Fail(u32),
-    /// Fails with a transient error that hints when to come back.
+    /// Fails with a transient error that has this hint.
     Busy(Duration),
     /// Fails with a permanent error.
     Break,
@@ -79,7 +79,7 @@ impl Step {
     }
 }
 
-/// What `on_retry` was told.
+/// The event that `on_retry` received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heard {
     pub attempt: u32,
@@ -97,7 +97,7 @@ impl From<&RetryEvent<'_, ScriptError>> for Heard {
 }
 
 impl Heard {
-    /// An event whose failure may be a whole outcome.
+    /// Copies an event whose failure may be a whole outcome.
     pub fn of<X>(retry: &RetryEvent<'_, X>, error: &ScriptError) -> Self {
         Self {
             attempt: retry.attempt,
@@ -110,17 +110,17 @@ impl Heard {
     }
 }
 
-/// Plays the script through the closure's verb; the last step repeats for ever. No real waiting.
+/// Plays the script through `retry_with` on a closure, without real waits. The last step repeats.
 pub fn play(policy: RetryPolicy, script: &[Step]) -> Trace {
     drivers::by_closure(policy, &mut Endless::new(script))
 }
 
-/// Fails with transient errors numbered 1, 2, 3 …, `times` times, and then succeeds.
+/// Returns a script of `times` transient errors, numbered 1, 2, 3 …, and a success.
 pub fn failing(times: u32) -> Vec<Step> {
     (1..=times).map(Fail).chain([Succeed]).collect()
 }
 
-/// A transient error that is counted as long as it lives.
+/// A transient error that is counted while it is alive.
 pub struct Counted<'a>(&'a Cell<u32>);
 
 impl<'a> Counted<'a> {
@@ -142,7 +142,7 @@ impl IsTransient for Counted<'_> {
     }
 }
 
-/// Polls without any runtime, as often as the future asks for it, and counts the polls.
+/// Polls a future without a runtime until it is ready. Returns the output and the number of polls.
 pub fn poll_to_end<F: Future>(future: F) -> (F::Output, u32) {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());

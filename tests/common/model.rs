@@ -1,7 +1,7 @@
-//! What the rules say will happen, computed without the crate, in nanoseconds of 128 bits.
+//! A model that predicts runs by the rules, without the crate, in nanoseconds of 128 bits.
 //!
-//! Where a delay is drawn or rounded, the rules allow a range; the model takes from it what was
-//! really waited, and all else follows.
+//! The rules allow a range for a delay that is drawn or rounded. The model takes the real wait from
+//! that range, and all other values follow.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl Growth {
     }
 }
 
-/// The functions that a user might give.
+/// Functions that a user might pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Custom {
     Zero,
@@ -64,8 +64,9 @@ impl Custom {
     }
 }
 
-/// Time is kept in 64 bits of nanoseconds, 584 years, and what fills them, but for the last one, stands
-/// for all that is longer: as a delay it is the cap, as a sum of waits it is told as the longest duration.
+/// Time is kept in 64-bit nanoseconds, which hold 584 years. A value of `HELD` or more stands for
+/// all longer times. As a delay it is the cap; as a sum of waits it is reported as the longest
+/// duration.
 const HELD: u128 = u64::MAX as u128 - 1;
 
 fn nanos(duration: Duration) -> u128 {
@@ -80,7 +81,7 @@ pub fn duration(nanos: u128) -> Duration {
     }
 }
 
-/// A sum of waits, as it is told.
+/// Returns a sum of waits as it is reported.
 fn told(waited: u128) -> Duration {
     if waited >= HELD { Duration::MAX } else { duration(waited) }
 }
@@ -94,12 +95,12 @@ impl Rules {
         self.max_retry_after.unwrap_or(self.max_delay)
     }
 
-    /// No wait is longer.
+    /// Returns the upper limit of all waits.
     pub fn longest_wait(&self) -> Duration {
         self.max_delay.max(self.max_retry_after())
     }
 
-    /// From the arithmetic to what is waited.
+    /// Turns the result of the arithmetic into a wait.
     fn delay(&self, delay: u128) -> Duration {
         if delay < HELD {
             duration(delay)
@@ -110,8 +111,8 @@ impl Rules {
         }
     }
 
-    /// The delay before this retry without jitter: a single value where the arithmetic is exact, as it
-    /// is with whole factors below 2³².
+    /// Returns the delay before this retry without jitter. The range is a single value if the
+    /// arithmetic is exact, as with whole factors below 2³².
     pub fn nominal(&self, retry: u32) -> RangeInclusive<Duration> {
         let [low, high] = self.nominal_nanos(retry);
         self.delay(low)..=self.delay(high)
@@ -126,7 +127,7 @@ impl Rules {
                 match whole(factor) {
                     Some(1) => [first + increment * u128::from(steps); 2],
                     Some(factor) => [self.grown(first, factor, increment, steps); 2],
-                    // Capped first, as rounding may take the cap itself a little down.
+                    // The cap comes first, because rounding may lower the cap itself a little.
                     None => rounded(first.min(self.limit()), factor, increment, steps),
                 }
             }
@@ -134,14 +135,15 @@ impl Rules {
         nominal.map(|nanos| nanos.min(self.limit()))
     }
 
-    /// With a factor of 2 or more it is at rest, at the limit or at zero, after 65 steps.
+    /// Grows a delay by a whole factor. With a factor of 2 or more, the delay rests at the limit or
+    /// at zero after 65 steps.
     fn grown(&self, first: u128, factor: u128, increment: u128, steps: u32) -> u128 {
         (0..steps.min(65)).fold(first, |delay, _| {
             if delay >= self.limit() { delay } else { delay * factor + increment }
         })
     }
 
-    /// What may be waited before this retry, after the wait before it and with this hint.
+    /// Returns the range of the wait before this retry, given the previous wait and this hint.
     pub fn allowed(
         &self,
         retry: u32,
@@ -155,14 +157,14 @@ impl Rules {
             } else if self.jitter == Jitter::None {
                 (hint, hint)
             } else {
-                // A crowd that was told one time spreads at least over a quarter of it.
+                // A crowd with one common hint spreads over at least a quarter of that hint.
                 (hint, (hint + (high - low).max(hint / 4)).min(ceiling))
             }
         });
         self.delay(low)..=self.delay(high)
     }
 
-    /// The range without a hint, if the nominal delay is the least possible, and if it is the greatest.
+    /// Returns the ranges without a hint, for the least and the greatest possible nominal delay.
     fn drawn(&self, retry: u32, previous: Option<Duration>) -> [(u128, u128); 2] {
         let (limit, nominal) = (self.limit(), self.nominal_nanos(retry));
         match self.jitter {
@@ -180,7 +182,8 @@ impl Rules {
         }
     }
 
-    /// The wait that the following draw of decorrelated jitter depends on: the last one that no hint has moved.
+    /// Returns the previous wait for the next draw of decorrelated jitter: the last wait that no
+    /// hint has moved.
     pub fn followed(
         &self,
         retry: u32,
@@ -192,18 +195,20 @@ impl Rules {
         if low < nanos(hint).min(HELD) { previous } else { Some(wait) }
     }
 
-    /// The pause of a caller that starts over after a refused wait: one of zero must not make it spin.
+    /// Returns the pause of a caller that starts over after a refused wait. A wait of zero is
+    /// replaced, so that the caller does not spin.
     fn pause(&self, delay: Duration, retry: u32) -> RangeInclusive<Duration> {
         let mut nominal = (retry..=retry + 64).map(|retry| self.nominal(retry));
         let later = nominal.find(|nominal| !nominal.end().is_zero());
         later.filter(|_| delay.is_zero()).unwrap_or(delay..=delay)
     }
 
-    /// Whether a wait ends in time. The longest duration is no deadline: nothing is longer.
+    /// Returns whether a wait ends in time. The longest duration acts as no deadline, because
+    /// nothing is longer.
     pub fn fits(&self, clock: Duration, waited: Duration, delay: Duration) -> bool {
         let elapsed = clock.max(waited);
         self.max_elapsed.is_none_or(|max_elapsed| {
-            // Without time left, not even a delay of zero fits.
+            // If no time is left, even a delay of zero does not fit.
             let is_over = elapsed >= max_elapsed && max_elapsed != Duration::MAX;
             !is_over && elapsed.saturating_add(delay) <= max_elapsed
         })
@@ -215,12 +220,14 @@ fn whole(factor: f64) -> Option<u128> {
     (factor.fract() == 0.0 && factor < 4_294_967_296.0).then_some(factor as u128)
 }
 
-/// `first·fⁿ + increment·(1 + f + … + fⁿ⁻¹)` in floating point, and what it may be rounded to.
+/// Computes `first·fⁿ + increment·(1 + f + … + fⁿ⁻¹)` in floating point. Returns the range of its
+/// possible roundings.
 ///
-/// All terms are positive, so nothing cancels, and relative errors add up. With a unit u = 2⁻⁵³: a
-/// step by step computation does 2n roundings, one by repeated squaring amounts to 2n and 100 more,
-/// the closed form to 3 times the exponent (at most 45 where the result is below 2⁶⁴) and a few. Both
-/// sides together stay below 4n + 256 of them; half a nanosecond is for the rounding to whole ones.
+/// All terms are positive, so nothing cancels, and relative errors add up. The unit of an error is
+/// u = 2⁻⁵³. A step-by-step computation makes 2n roundings, and repeated squaring amounts to 2n and
+/// 100 more. The closed form makes 3 times the exponent (at most 45 if the result is below 2⁶⁴) and
+/// a few. Both sides together stay below 4n + 256 roundings. Half a nanosecond accounts for the
+/// rounding to whole nanoseconds.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -233,7 +240,7 @@ fn rounded(first: u128, factor: f64, increment: u128, steps: u32) -> [u128; 2] {
         (0..steps).fold(first, |delay, _| delay * factor + increment)
     } else {
         let grown = n * (factor - 1.0).ln_1p();
-        // Zero is not for ever zero times infinity.
+        // Without this check, zero times infinity would be NaN.
         let term = |start: f64, times: f64| if start == 0.0 { 0.0 } else { start * times };
         term(first, grown.exp()) + term(increment, grown.exp_m1() / (factor - 1.0))
     };
@@ -268,18 +275,18 @@ impl Purse {
     }
 }
 
-/// What the operation and the sleeper do.
+/// The behaviour of the operation and of the sleeper.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    /// What each call does, and how long it takes.
+    /// The outcome of each call, and its duration.
     pub steps: Vec<(Step, Duration)>,
-    /// What all further calls do; without it the source ends.
+    /// The outcome of all further calls; `None` ends the source.
     pub last: Option<Step>,
-    /// The wait or pause that is cut short for good, from 0.
+    /// The number, from 0, of the wait or pause that is cut short for good.
     pub cancel: Option<usize>,
-    /// The waits and pauses that end early.
+    /// The numbers of the waits and pauses that end early.
     pub wakes: Vec<usize>,
-    /// Whether the sleeper sleeps; otherwise no time passes in it.
+    /// Whether time passes in the sleeper.
     pub sleeps: bool,
 }
 
@@ -288,7 +295,7 @@ impl Scenario {
         self.steps.get(call).map(|(step, _)| *step).or(self.last)
     }
 
-    /// How this wait or pause ends.
+    /// Returns the outcome of this wait or pause.
     pub fn sleep(&self, number: usize) -> SleepOutcome {
         if self.cancel == Some(number) {
             SleepOutcome::Cancelled
@@ -300,7 +307,7 @@ impl Scenario {
     }
 }
 
-/// Goes through a scenario by the rules, one operation after the other.
+/// A run through a scenario by the rules, one operation after the other.
 pub struct Model<'a> {
     rules: &'a Rules,
     scenario: &'a Scenario,
@@ -316,18 +323,18 @@ impl<'a> Model<'a> {
         Self { rules, scenario, calls: 0, sleeps: 0, pause: None, cancelled: false }
     }
 
-    /// Whether there is nothing left to call.
+    /// Returns whether nothing is left to call.
     pub fn has_ended(&self) -> bool {
         self.cancelled || self.scenario.step(self.calls).is_none()
     }
 
-    /// Whether a pause was cut short for good.
+    /// Returns whether a pause was cut short for good.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled
     }
 
-    /// What must be seen of the next operation. The clock was read at the end of each of its calls;
-    /// of what was really seen, only that counts on which the rules leave a choice.
+    /// Returns the expected trace of the next operation. `clock` holds the time at the end of each
+    /// call. `seen` decides only the values that the rules leave open.
     pub fn predict(
         &mut self,
         clock: &[Duration],
@@ -351,7 +358,7 @@ impl<'a> Model<'a> {
         expected
     }
 
-    /// What must be seen of an iterator before its next call.
+    /// Returns the expected trace of an iterator before its next call.
     pub fn predict_pause(&mut self, seen: &Trace) -> Trace {
         let mut expected = Trace::NOTHING;
         if let Some(pause) = self.pause.take() {
@@ -411,9 +418,9 @@ impl<'a> Model<'a> {
             let clock = clock.get(expected.waits.len()).or(clock.last()).copied();
             let fits = |delay| rules.fits(clock.unwrap_or_default(), told(waited), delay);
             let granted = seen.waits.get(expected.waits.len()).copied();
-            // A wait that was refused is a draw as well.
+            // A refused wait is a draw as well.
             let delay = granted.or(seen.next_delay()).map_or(least, |it| it.clamp(least, most));
-            // Only a wait of zero can be refused by the budget before a pause that does not fit.
+            // Before a pause that does not fit, the budget can refuse only a wait of zero.
             let is_zero = least.is_zero() && seen.reason() == Some(StopReason::BudgetExhausted);
             let delay = if is_zero && !fits(delay) { least } else { delay };
             let pause = rules.pause(delay, attempt);

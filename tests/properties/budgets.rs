@@ -16,7 +16,8 @@ use crate::common::model::{Model, Purse};
 use crate::common::{Fail, ScriptError, Succeed, secs};
 use crate::{Stage, for_all};
 
-/// A window that does not end in a test. A test leaks its budgets; a program has a `static`.
+/// Returns a budget whose window does not end in a test. A test leaks its budgets; a program has a
+/// `static`.
 pub(crate) fn budget(purse: &Purse) -> &'static RetryBudget {
     let budget = RetryBudget::new()
         .with_ratio(f64::from(purse.ratio) / 1e6)
@@ -40,7 +41,7 @@ fn r09_a_budget_grants_what_is_left_and_no_more_whoever_asks() {
                 prop_assert_eq!(by_closure(policy, &mut Endless::new(&[Succeed])).end, Ok(()));
                 purse.successes += 1;
             }
-            // Time does not pass, so that nothing expires.
+            // No time passes, so nothing expires.
             case.scenario.sleeps = false;
             case.scenario.steps.iter_mut().for_each(|(_, took)| *took = Duration::ZERO);
             let mut stage = Stage { budget: Some(budget), ..Stage::new(&case.scenario) };
@@ -52,7 +53,7 @@ fn r09_a_budget_grants_what_is_left_and_no_more_whoever_asks() {
                 Some(&mut purse),
             );
             prop_assert_eq!(&seen, &expected, "seen, and expected of the {}", name);
-            // Each wait was charged before it, and once.
+            // Each wait was charged once, before it began.
             let left = (1..).zip(&seen.waits).map(|(charged, _)| gauge(before - charged));
             prop_assert!(left.eq(stage.left.iter().copied()), "{:?} from {}", stage.left, before);
             prop_assert_eq!(budget.available(), gauge(purse.left()));
@@ -61,22 +62,22 @@ fn r09_a_budget_grants_what_is_left_and_no_more_whoever_asks() {
     });
 }
 
-/// Counts what threads do with one budget, each with its driver.
+/// Counters of the threads that share one budget, each with its own driver.
 struct Crowd {
     purse: Purse,
     threads: u64,
-    /// Successes that may have been deposited, and those that surely have been.
+    /// The successes that may have been deposited (`begun`), and those that surely were (`done`).
     begun: AtomicU64,
     done: AtomicU64,
-    /// Retries that surely have been granted.
+    /// The retries that were surely granted.
     granted: AtomicU64,
 }
 
-/// An operation that fails so often and then succeeds.
+/// An operation that fails `failures` times and then succeeds.
 struct Member<'a> {
     crowd: &'a Crowd,
     failures: u32,
-    /// The deposits that were sure when the last failure was handed over.
+    /// The number of sure deposits at the start of the last call.
     done: u64,
 }
 
@@ -108,7 +109,7 @@ impl Crowd {
             return;
         }
         assert_eq!(seen.reason(), Some(StopReason::BudgetExhausted));
-        // Each of the others may have been granted one that it has not counted yet.
+        // Each of the other threads may have been granted a retry that it has not counted yet.
         let spent = self.granted.load(Ordering::SeqCst) + self.threads - 1;
         assert!(spent >= self.purse.granted_by(done), "refused, though something was left");
     }

@@ -1,4 +1,4 @@
-//! Policies and scripts of every kind, the edges more often than their share.
+//! Policies and scripts of every kind. Edge cases are drawn more often than their share.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::common::model::{Custom, Growth, Purse, Rules, Scenario, duration};
 use crate::common::{Break, Busy, Fail, Step, Succeed, ms, secs};
 use crate::{Stage, YEAR};
 
-/// A policy and what happens under it.
+/// A policy and its scenario.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     pub(crate) rules: Rules,
@@ -20,7 +20,7 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    /// Plays it through a driver, and reads the clock at the end of each call.
+    /// Plays the case through a driver. Returns the trace, and the time at the end of each call.
     pub(crate) fn play(&self, driver: Driver) -> (Trace, Vec<Duration>) {
         let mut stage = Stage::new(&self.scenario);
         let seen = stage.run(driver, self.rules.policy());
@@ -83,7 +83,7 @@ fn growths() -> impl Strategy<Value = Growth> {
     prop_oneof![6 => curves(), 1 => select(&Custom::ALL[..]).prop_map(Growth::Custom)]
 }
 
-/// A cap beside the first delay as often as anywhere.
+/// Draws caps near the first delay as often as elsewhere.
 fn caps(first: Duration) -> impl Strategy<Value = Duration> {
     prop_oneof![
         2 => Just(secs(60)),
@@ -118,10 +118,10 @@ fn attempts() -> impl Strategy<Value = u32> {
     ]
 }
 
-/// Without a deadline.
+/// Draws rules without a deadline.
 pub(crate) fn rules() -> impl Strategy<Value = Rules> {
     let growth_and_cap = growths().prop_flat_map(|growth| (Just(growth), caps(growth.first())));
-    // Above the cap and below it.
+    // The limit of hints lies above the cap or below it.
     let growth_and_caps = growth_and_cap.prop_flat_map(|(growth, max_delay)| {
         let max_retry_after = prop_oneof![2 => Just(None), 1 => caps(max_delay).prop_map(Some)];
         (Just(growth), Just(max_delay), max_retry_after)
@@ -141,7 +141,7 @@ pub(crate) fn rules() -> impl Strategy<Value = Rules> {
     )
 }
 
-/// Those that take the most steps to their cap, which is beyond what 64 bits hold or just below.
+/// Draws rules that take the most steps to their cap, which is beyond 64 bits or just below.
 pub(crate) fn long_rules() -> impl Strategy<Value = Rules> {
     let nanos = |most: u64| (0..most).prop_map(Duration::from_nanos);
     let curve = (nanos(20), (2..=4_u32).prop_map(f64::from), nanos(3));
@@ -157,7 +157,7 @@ pub(crate) fn long_rules() -> impl Strategy<Value = Rules> {
 enum Deadline {
     None,
     At(Duration),
-    /// When so many nominal waits are over, or a nanosecond beside that.
+    /// After this number of nominal waits, or a nanosecond beside that time.
     Waits {
         number: u8,
         beside: i8,
@@ -174,7 +174,7 @@ fn deadlines() -> impl Strategy<Value = Deadline> {
 }
 
 impl Deadline {
-    /// These calls and their waits follow each other on the clock.
+    /// Returns the deadline for these calls and their waits, which follow each other on the clock.
     fn of(self, rules: &Rules, calls: impl Iterator<Item = Duration>) -> Option<Duration> {
         match self {
             Self::None => None,
@@ -193,7 +193,7 @@ impl Deadline {
     }
 }
 
-/// A step with a hint beside the longest that is obeyed, which the policy gives, as often as anywhere.
+/// A step before its policy is known. Its hint is near the policy's limit as often as elsewhere.
 #[derive(Clone, Copy, Debug)]
 enum Draft {
     Step(Step),
@@ -230,7 +230,7 @@ fn ends() -> impl Strategy<Value = Draft> {
     ]
 }
 
-/// What a call takes; often nothing, so that deadlines are met by waits alone.
+/// Draws the durations of calls. Many are zero, so that waits alone meet the deadlines.
 fn durations_of_calls() -> impl Strategy<Value = Duration> {
     prop_oneof![
         1 => Just(Duration::ZERO),
@@ -238,7 +238,7 @@ fn durations_of_calls() -> impl Strategy<Value = Duration> {
     ]
 }
 
-/// Under a policy that allows more attempts than this, a script must end by itself.
+/// The number of attempts above which a script must end by itself.
 const FEW: u32 = 30;
 
 pub(crate) fn cases(rules: impl Strategy<Value = Rules>) -> impl Strategy<Value = Case> {
@@ -249,13 +249,13 @@ pub(crate) fn cases(rules: impl Strategy<Value = Rules>) -> impl Strategy<Value 
     let wakes = prop_oneof![2 => Just(Vec::new()), 1 => vec(0..8_usize, 1..4)];
     (rules, deadlines(), steps, lasts, (cancels, wakes, any::<bool>())).prop_map(
         |(mut rules, deadline, steps, (failure, end), (cancel, wakes, sleeps))| {
-            // Where the sleeper does not sleep, the clock stays behind the waits.
+            // If the sleeper does not sleep, the clock stays behind the waits.
             let on_the_clock = if sleeps { &steps[..] } else { &[] };
             rules.max_elapsed = deadline.of(&rules, on_the_clock.iter().map(|(_, took)| *took));
             let step = |draft: Draft| draft.under(rules.max_retry_after());
             let last = match step(end) {
                 _ if rules.max_attempts <= FEW => step(failure),
-                // No hint is above the longest duration, and so this would be no end.
+                // No hint exceeds the longest duration, so this step would not end the script.
                 Busy(_) if rules.max_retry_after() == Duration::MAX => Break,
                 end => end,
             };
@@ -300,7 +300,7 @@ impl Rules {
         self.name.map_or(policy, |name| policy.with_name(name))
     }
 
-    /// Whether another run under these rules waits the same.
+    /// Returns whether another run under these rules has the same waits.
     pub(crate) fn repeat(&self) -> bool {
         self.jitter == Jitter::None || self.seed.is_some()
     }

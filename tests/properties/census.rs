@@ -1,4 +1,4 @@
-//! What the generated cases are, so that no property can pass for want of cases.
+//! A census of the generated cases, so that no property passes for lack of cases.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

@@ -1,4 +1,4 @@
-//! The delays by themselves.
+//! Properties of the delays alone.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ fn r01_r04_a_policy_lists_one_delay_fewer_than_attempts_each_in_its_range() {
 #[test]
 fn however_an_iterator_is_asked_it_gives_the_same_delays() {
     for_all((any_rules(), 0..70_usize), |(rules, skipped)| {
-        // A seed, so that two iterators can be compared.
+        // The seed makes two iterators comparable.
         let backoff = rules.backoff().with_seed(rules.seed.unwrap_or(7));
         let endless: Vec<Duration> = backoff.iter().take(71).collect();
         prop_assert_eq!(backoff.iter().size_hint(), (usize::MAX, None));

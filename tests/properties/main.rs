@@ -1,6 +1,6 @@
-//! For any policy and any script, every driver does what a model of the rules says.
+//! Every driver follows a model of the rules, for any policy and any script.
 //!
-//! `PROPTEST_CASES` sets how many cases each property is tried with.
+//! `PROPTEST_CASES` sets the number of cases for each property.
 
 mod budgets;
 mod cases;
@@ -22,7 +22,7 @@ use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 use retry_ext::{RetryBudget, RetryPolicy, SleepOutcome};
 use tokio::time::Instant;
 
-/// Tries the law on many cases, and tells the simplest that it finds to break it.
+/// Checks a law in many cases, and panics with the simplest counterexample.
 fn for_all<S: Strategy>(strategy: S, law: impl Fn(S::Value) -> TestCaseResult) {
     write_every_record();
     let mut runner = TestRunner::new(Config { source_file: Some(file!()), ..Config::default() });
@@ -31,7 +31,7 @@ fn for_all<S: Strategy>(strategy: S, law: impl Fn(S::Value) -> TestCaseResult) {
     }
 }
 
-/// The numbers of any policy must also be fit for the log.
+/// Sets a logger that formats every record: any policy must be fit for the log.
 fn write_every_record() {
     struct Nowhere;
     impl log::Log for Nowhere {
@@ -50,14 +50,14 @@ fn write_every_record() {
     });
 }
 
-/// Plays a scenario on tokio's paused clock, and writes down when, and what a budget has left.
+/// A scenario on tokio's paused clock, with a record of the times and of the budget's rest.
 struct Stage<'a> {
     scenario: &'a Scenario,
     budget: Option<&'static RetryBudget>,
     calls: Vec<Call>,
     sleeps: usize,
     left: Vec<u32>,
-    /// How often it was called in vain, after its end.
+    /// The number of calls after the end of the script.
     asked: u32,
 }
 
@@ -71,7 +71,7 @@ impl<'a> Stage<'a> {
         Self { scenario, budget: None, calls: Vec::new(), sleeps: 0, left: Vec::new(), asked: 0 }
     }
 
-    /// What the clock showed at the end of each call from this one on, since then.
+    /// Returns the time at the end of each call from `first` on, measured from `since`.
     fn clock(&self, first: usize, since: impl Fn(&Call) -> Instant) -> Vec<Duration> {
         let calls = &self.calls[first..];
         calls.iter().map(|call| call.ended - since(&calls[0])).collect()
@@ -81,7 +81,7 @@ impl<'a> Stage<'a> {
         self.clock(0, |first| first.begun)
     }
 
-    /// Drives it on a clock of its own.
+    /// Drives the scenario on a separate clock.
     fn run<T>(&mut self, drive: fn(RetryPolicy, &mut dyn World) -> T, policy: RetryPolicy) -> T {
         paused(async { drive(policy, self) })
     }
@@ -117,7 +117,7 @@ impl World for Stage<'_> {
 
 const YEAR: Duration = secs(365 * 24 * 3_600);
 
-/// By at most 20 years, so that no run gets to where nobody can read the clock.
+/// Advances the clock by at most 20 years, so that every run stays in the range of the clock.
 fn let_pass(time: Duration) {
     if !time.is_zero() {
         poll_to_end(tokio::time::advance(time.min(20 * YEAR)));

@@ -1,4 +1,4 @@
-//! Whole runs, through every driver.
+//! Properties of whole runs, through every driver.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn obeys(case: &Case, seen: &Trace, clock: &[Duration], driver: &str) -> TestCas
     Ok(())
 }
 
-/// What a caller relies on, without a model.
+/// Checks the limits that a caller relies on, without a model.
 fn keeps_its_limits(Case { rules, scenario }: &Case, seen: &Trace) -> TestCaseResult {
     prop_assert!(seen.calls <= rules.max_attempts, "rule 1");
     let cancelled = seen.reason() == Some(StopReason::Cancelled);
@@ -35,7 +35,7 @@ fn keeps_its_limits(Case { rules, scenario }: &Case, seen: &Trace) -> TestCaseRe
     for (number, &wait) in seen.waits.iter().enumerate() {
         prop_assert!(wait <= rules.longest_wait(), "rule 5");
         match scenario.step(number) {
-            // Longer ones than 64 bits of nanoseconds hold are not told apart.
+            // Hints that 64-bit nanoseconds cannot hold are treated alike.
             Some(Busy(hint)) => {
                 prop_assert!(wait >= hint.min(Duration::from_nanos(u64::MAX - 1)), "rule 5");
             }
@@ -71,7 +71,7 @@ fn every_driver_does_what_the_rules_say() {
 fn a_stream_yields_what_an_iterator_yields() {
     for_all(cases(rules()), |mut case| {
         case.rules.seed.get_or_insert(7);
-        // The deadline of a stream counts from the first failure.
+        // A stream's deadline counts from the first failure.
         case.rules.max_elapsed = None;
         case.scenario.last = None;
         let policy = case.rules.policy();
@@ -145,7 +145,8 @@ fn obeys_by_itself(case: &Case, name: &str, driver: Driver) -> TestCaseResult {
 
 #[test]
 fn on_the_timer_of_tokio_the_rules_hold_too() {
-    // That timer does not go beyond decades, and the longest waits cannot be told from their sum.
+    // Tokio's timer ends after some decades, and the longest waits are indistinguishable from their
+    // sum.
     for_all(at_most(YEAR), |case| {
         obeys_by_itself(&case, "future", by_timer)?;
         obeys_by_itself(&case, "loop", by_awaiting_loop)
@@ -154,7 +155,7 @@ fn on_the_timer_of_tokio_the_rules_hold_too() {
 
 #[test]
 fn in_a_loop_that_blocks_its_thread_the_rules_hold_too() {
-    // Really sleeps, up to a microsecond at a time.
+    // This test really sleeps, for up to a microsecond at a time.
     for_all(at_most(Duration::from_micros(1)), |case| {
         obeys_by_itself(&case, "loop", by_blocking_loop)
     });
@@ -166,7 +167,7 @@ fn r09_an_iterator_starts_each_item_afresh_loses_no_error_and_pauses_after_a_ref
         case.scenario.last = None;
         let mut policy = case.rules.policy();
         if let Some(purse) = &purse {
-            // Time does not pass, so that nothing expires.
+            // No time passes, so nothing expires.
             case.scenario.sleeps = false;
             case.scenario.steps.iter_mut().for_each(|(_, took)| *took = Duration::ZERO);
             policy = policy.with_budget(budget(purse));
@@ -184,7 +185,8 @@ fn r09_an_iterator_starts_each_item_afresh_loses_no_error_and_pauses_after_a_ref
         let expected = model.predict_pause(&end);
         prop_assert_eq!(end, expected, "seen before the end, and expected");
         prop_assert!(model.has_ended());
-        // The end is passed on before the source is asked again, and a cancelled pause is an end of its own.
+        // After its end, the source is called once in vain. After a cancelled pause, it is not
+        // called.
         let asked = u32::from(!model.is_cancelled());
         prop_assert_eq!(stage.asked, asked);
         Ok(())
@@ -204,7 +206,7 @@ fn a_loop_that_lives_long_starts_afresh_after_each_success() {
         let mut model = Model::new(&case.rules, &case.scenario);
         let (mut calls, mut stopped) = (0, false);
         for seen in operations {
-            // A deadline counts from the start, and after a success from the first failure.
+            // The deadline counts from the start, or from the first failure after a success.
             let clock =
                 stage.clock(calls, |first| if calls == 0 { first.begun } else { first.ended });
             prop_assert_eq!(&seen, &model.predict(&clock, &seen, None), "seen, and expected");
@@ -220,7 +222,7 @@ fn a_loop_that_lives_long_starts_afresh_after_each_success() {
 fn r04_r05_draws_are_even_over_their_range_also_above_a_hint() {
     let rules = (rules(), select(&JITTERS[1..])).prop_map(|(rules, jitter)| Rules {
         jitter,
-        // Where a cap stands for what is not told apart from it, draws are not even.
+        // If a cap stands for all longer delays, draws are not even.
         max_delay: rules.max_delay.min(500 * YEAR),
         max_retry_after: rules.max_retry_after.map(|longest| longest.min(500 * YEAR)),
         max_attempts: 501,
@@ -243,8 +245,8 @@ fn r04_r05_draws_are_even_over_their_range_also_above_a_hint() {
         tried.set(tried.get() + 1);
         if places.len() == 500 {
             judged.set(judged.get() + 1);
-            // A place has a standard deviation of 1/2 where there are but two, and of 0.29 where there
-            // are many; so this is off by 6.7 and 11.6 times that of the mean.
+            // A place has a standard deviation of 1/2 if the range has only two places, and of 0.29
+            // if it has many. So 0.15 is 6.7 or 11.6 times the standard deviation of the mean.
             let mean = places.iter().sum::<f64>() / 500.0;
             prop_assert!((mean - 0.5).abs() < 0.15, "the mean place of a draw is {mean}");
         }

@@ -1,4 +1,4 @@
-//! The drivers that are awaited, or run where tokio's clock is; and with them all.
+//! Drivers that are awaited or need tokio's clock, and the list of all drivers.
 
 use std::cell::Cell;
 use std::future::{Future, ready};
@@ -84,7 +84,7 @@ pub fn by_awaited_attempts(policy: RetryPolicy, world: &mut dyn World) -> Trace 
     watch.end(end)
 }
 
-/// An operation that is ready in time wins against a timer that has fired.
+/// Drives an operation that is ready when its timer fires: the operation wins.
 pub fn by_future_with_timeout(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     let watch = Watch::over(world);
     let limit = ms(1);
@@ -119,12 +119,13 @@ pub fn by_awaited_step(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     watch.end(end)
 }
 
-/// Streams, whose deadlines count from the first failure: no time passes before it in a parity test.
+/// The stream drivers. Their deadlines count from the first failure; in a parity test, no time
+/// passes before that failure.
 #[cfg(feature = "stream")]
 pub const STREAMS: [(&str, Driver); 2] =
     [("stream", by_stream), ("stream that subscribes again", by_subscriptions)];
 
-/// A stream of the calls of a world, each of which is ready at once.
+/// Returns the calls of a world as a stream. Each call is ready at once.
 #[cfg(feature = "stream")]
 fn calls<'a>(
     watch: &'a Watch<'_>,
@@ -149,7 +150,8 @@ pub fn by_stream(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     watch.end(next(items).expect("an endless source"))
 }
 
-/// Every item of a stream that ends, and the trace of the poll that returned `None`.
+/// Returns the trace of every item of a stream that ends, and the trace of the poll that returned
+/// `None`.
 #[cfg(feature = "stream")]
 pub fn by_whole_stream(policy: RetryPolicy, world: &mut dyn World) -> (Vec<Trace>, Trace) {
     let watch = Watch::over(world);
@@ -166,7 +168,7 @@ pub fn by_whole_stream(policy: RetryPolicy, world: &mut dyn World) -> (Vec<Trace
     (traces, watch.take())
 }
 
-/// Each subscription has one item.
+/// Drives a stream that subscribes again. Each subscription has one item.
 #[cfg(feature = "stream")]
 pub fn by_subscriptions(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     let watch = Watch::over(world);
@@ -183,15 +185,15 @@ pub fn by_subscriptions(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     watch.end(item)
 }
 
-/// Runs it where tokio's clock, and so that of deadlines and budgets, stands still unless something
-/// sleeps on it or moves it.
+/// Runs a future with tokio's clock paused. The clock of deadlines and budgets moves only when the
+/// future sleeps on it or advances it.
 pub fn paused<F: Future>(future: F) -> F::Output {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime with a timer").block_on(future)
 }
 
-/// The future that sleeps on tokio's timer. Its world is not asked to wait.
+/// Drives a future that sleeps on tokio's timer. `World::wait` is not called.
 pub fn by_timer(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     let watch = Watch::over(world);
     let asked = Cell::new(None);
@@ -212,10 +214,10 @@ pub fn by_timer(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     })
 }
 
-/// Tokio's clock, where it is paused, and its timer each round to a millisecond.
+/// The tolerance for tokio's paused clock and its timer, each of which rounds to a millisecond.
 const TICKS: Duration = ms(2);
 
-/// The loop that awaits, on tokio's timer. Its world is not asked to wait.
+/// Drives an async retry loop on tokio's timer. `World::wait` is not called.
 pub fn by_awaiting_loop(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     paused(waiting_loop(policy, world, TICKS, async |retry, error| {
         let at = tokio::time::Instant::now();
@@ -223,7 +225,7 @@ pub fn by_awaiting_loop(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     }))
 }
 
-/// The loop that blocks its thread: it really sleeps. Its world is not asked to wait.
+/// Drives a retry loop that really blocks its thread. `World::wait` is not called.
 pub fn by_blocking_loop(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     paused(waiting_loop(policy, world, Duration::MAX, async |retry, error| {
         let at = Instant::now();
@@ -231,7 +233,8 @@ pub fn by_blocking_loop(policy: RetryPolicy, world: &mut dyn World) -> Trace {
     }))
 }
 
-/// Nobody tells such a loop its delays: they are what its `waited` grows by.
+/// Drives a loop that does not receive its delays, and takes each delay from the growth of
+/// `waited`.
 async fn waiting_loop(
     policy: RetryPolicy,
     world: &mut dyn World,
