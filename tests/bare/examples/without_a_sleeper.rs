@@ -1,4 +1,4 @@
-//! Retries that nothing can sleep for. `tests/messages.rs` reads the compiler's advice.
+//! Retries without a sleeper. `tests/messages.rs` reads the compiler's advice.
 
 use bare::BusError;
 use retry_ext::{RetryError, RetryExt, RetryIteratorExt, RetryPolicy, retry_with};

@@ -90,11 +90,12 @@ impl Reader {
         Self { retry: policy.start() }
     }
 
-    /// Takes an answer of the bus. Returns the delay after which to ask again.
+    /// Takes an answer of the bus. Returns the delay before the next question, or `None` after a
+    /// success.
     ///
     /// # Errors
     ///
-    /// Returns the reason for which not to ask again; after a success there is none.
+    /// Returns the reason to stop after a failure.
     pub fn answer(
         &mut self,
         answer: Result<u16, BusError>,

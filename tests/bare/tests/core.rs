@@ -1,4 +1,4 @@
-//! The core without the standard library: the rules that do not need a clock of the system.
+//! The core without the standard library: the rules that need no system clock.
 
 use std::collections::HashSet;
 use std::future::ready;

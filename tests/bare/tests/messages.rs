@@ -15,10 +15,10 @@ fn without_std_a_missing_sleeper_is_named() {
     let advice = String::from_utf8_lossy(&check.stderr);
     assert!(!check.status.success(), "{advice}");
     let count = |text: &str| advice.matches(text).count();
-    // The closure and the iterator.
+    // The closure and the iterator cause these messages.
     assert_eq!(count("no sleeper is configured for this retry"), 2, "{advice}");
     assert_eq!(count("add `.sleep_with(|delay| ..)`, with a timer of your platform, before"), 2);
-    // A chain with a setting, `step`, and the attribute.
+    // A chain with a setting, `step`, and the attribute cause these messages.
     assert_eq!(count("`()` is not a sleeper for a blocking retry"), 3, "{advice}");
     assert_eq!(count("without the feature `std` of `retry-ext`, no retry sleeps by itself"), 3);
     assert_eq!(count("`#[retry_with(..)]` on a blocking function needs the feature `std`"), 3);

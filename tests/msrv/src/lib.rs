@@ -1,2 +1,2 @@
-//! Nothing to call: the tests of this package use every form of the crate. CI runs them with the minimum
-//! Rust version, and with the oldest version of each dependency.
+//! This package has no code to call. Its tests use every form of the crate. CI runs these tests
+//! with the minimum Rust version, and with the oldest version of each dependency.

@@ -110,7 +110,7 @@ fn a_function_and_an_async_method_are_retried() {
 
 #[test]
 fn metrics_are_written_to_a_recorder() {
-    /// Notes the names of the metrics.
+    /// A recorder that notes the names of the metrics.
     #[derive(Default)]
     struct Names(RefCell<Vec<String>>);
 
@@ -467,7 +467,7 @@ fn a_status_is_an_error_with_a_hint() {
 
 #[test]
 fn a_client_that_is_refused_is_retried() {
-    // A port on which no server listens any more.
+    // No server listens on this port any more.
     let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|server| server.local_addr());
     let url = format!("http://{}/", address.expect("a free port"));
     let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();

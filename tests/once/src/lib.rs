@@ -1,2 +1,2 @@
-//! Nothing to call: the test of this package counts log records and events. CI runs it with each feature of tracing that
-//! writes log records.
+//! This package has no code to call. Its test counts log records and events. CI runs the test with
+//! each feature of tracing that writes log records.

@@ -1,4 +1,4 @@
-//! Each report is one log record or one event, whichever features of tracing a program turns on.
+//! Each report is one log record or one event, with any features of tracing.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -27,7 +27,7 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        // The records of `log-always` on spans are those of every program with spans.
+        // With `log-always`, the spans of every program write records. Those do not count here.
         let text = record.args().to_string();
         if text.starts_with("load: ") {
             add(&RECORDS, text);
@@ -73,7 +73,7 @@ impl Subscriber for Events {
     fn exit(&self, _: &Id) {}
 }
 
-/// Fails twice, then succeeds.
+/// Runs an operation that fails twice, then succeeds.
 fn recover() {
     let mut failures = 2;
     let operation = || {
@@ -90,7 +90,7 @@ const LINES: [&str; 3] = [
     "load: succeeded after 3 attempts and 3s of waiting",
 ];
 
-/// One test, since the logger and the subscriber are those of the process.
+/// The only test, since a process has one logger and one subscriber.
 #[test]
 fn r10_each_report_is_one_record_or_one_event() {
     log::set_logger(&Logger).expect("the only logger");
@@ -103,7 +103,7 @@ fn r10_each_report_is_one_record_or_one_event() {
     assert_eq!(taken(&EVENTS), LINES);
     let records = taken(&RECORDS);
     if cfg!(feature = "log-always") {
-        // Tracing writes them, with the fields behind the line.
+        // Tracing writes the records, with the fields after the line.
         assert_eq!(records.len(), LINES.len(), "{records:?}");
         assert!(records.iter().zip(LINES).all(|(record, line)| record.starts_with(line)));
     } else {

@@ -1,2 +1,2 @@
-//! Nothing to call: the tests of this package compare what people see of the crate, the compiler's
-//! messages and the public API, with what they should see. They are tied to one compiler.
+//! This package has no code to call. Its tests pin the compiler's messages and the public API, as
+//! one compiler prints them.

@@ -1,19 +1,19 @@
-//! What the compiler says of common mistakes: word for word, and that it helps.
+//! The compiler's messages for common mistakes: their exact text, and the parts that help.
 //!
 //! ```sh
 //! cargo test -p pinned --test messages -- --include-ignored
 //! cargo test -p pinned --test messages --no-default-features -- --include-ignored
 //! ```
 //!
-//! The second is without the feature `tokio`. After a look at what has changed, `TRYBUILD=overwrite`
-//! before either accepts it.
+//! The second command runs without the feature `tokio`. After a review of the changes, set
+//! `TRYBUILD=overwrite` before either command to accept them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// Each mistake, and what a person must read to mend it. Where the bound is one of the standard
-/// library, such as `FnMut`, the words are the compiler's own.
+/// Each mistake, and the text that a person needs to mend it. If the bound is from the standard
+/// library, such as `FnMut`, the text is the compiler's.
 const MISTAKES: [(&str, &[&str]); 47] = [
     ("with_tokio/absurd_budget", &["must be a number from 0 to 10"]),
     (
@@ -221,7 +221,7 @@ fn every_message_says_what_is_wrong_or_what_to_do() {
     for (case, words) in MISTAKES {
         let message = message(case);
         for words in words {
-            assert!(message.contains(words), "{case} does not say: {words}\n{message}");
+            assert!(message.contains(words), "{case} lacks: {words}\n{message}");
         }
     }
 }

@@ -1,18 +1,18 @@
-//! The public API is the one in `docs/public-api.txt`: names, signatures, and which type has which auto
-//! trait on what condition.
+//! The public API matches `docs/public-api.txt`: names, signatures, and the auto traits of each
+//! type with their conditions.
 //!
 //! ```sh
 //! cargo test -p pinned --test public_api -- --ignored
 //! ```
 //!
-//! After a look at what has changed, `LISTING=overwrite` before it accepts that.
+//! After a review of the changes, set `LISTING=overwrite` before the command to accept them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
 
-/// Traits of the compiler's own, which nobody can name in stable Rust.
+/// Internal traits of the compiler, without a name in stable Rust.
 const UNSTABLE: [&str; 3] = ["Freeze", "StructuralPartialEq", "UnsafeUnpin"];
 
 #[test]
@@ -20,7 +20,7 @@ const UNSTABLE: [&str; 3] = ["Freeze", "StructuralPartialEq", "UnsafeUnpin"];
 fn the_public_api_is_the_one_that_is_listed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rustdoc");
-    // Rustdoc's JSON is not stable, so a stable one must be allowed to write it.
+    // Rustdoc's JSON is unstable, so a stable rustdoc needs permission to write it.
     let status = Command::new(env!("CARGO"))
         .args(["rustdoc", "--quiet", "--package", "retry-ext", "--lib", "--all-features"])
         .arg("--target-dir")

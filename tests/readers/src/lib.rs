@@ -1,2 +1,2 @@
-//! Nothing to call: the tests of this package read a `RetryConfig` as a section of settings, through crates
-//! that gather settings from files and variables.
+//! This package has no code to call. Its tests read a `RetryConfig` as a section of settings,
+//! through crates that gather settings from files and variables.

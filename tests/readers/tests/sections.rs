@@ -1,7 +1,7 @@
 //! A `RetryConfig` as a section of settings, read by `config`, `envy` and `figment`.
 //!
-//! `config` without `try_parsing` and `envy` give every variable as text. `config` with `try_parsing` and
-//! `figment` guess a type for each.
+//! `config` without `try_parsing` and `envy` return every variable as text. `config` with
+//! `try_parsing` and `figment` guess the type of each variable.
 
 #![expect(clippy::result_large_err, reason = "the closures return the error of figment's jail")]
 
@@ -45,7 +45,7 @@ const EXPECTED: RetryConfig = RetryConfig {
     log_retries: Some(false),
 };
 
-/// Reads the section from variables, whose names are keys.
+/// A reader of the section from variables, whose names are keys.
 type Reader = fn(&[(&str, &str)]) -> Result<RetryConfig, String>;
 
 const READERS: [(&str, Reader); 4] = [

@@ -1,4 +1,4 @@
-//! A scripted world: it answers in order, and records when it was called.
+//! A scripted world, which answers in order and records the times of its calls.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use tokio::time::Instant;
 
-/// Answers in order, and the times of the calls.
+/// The answers in order, and the times of the calls.
 #[derive(Debug)]
 pub struct Script<A> {
     start: Instant,
@@ -70,7 +70,7 @@ macro_rules! each_version {
     };
     ($version:ident in $($name:ident)* => $body:block) => {$({
         use super::$name as $version;
-        // So that a failure shows the version.
+        // The output of a failed test shows the version.
         println!("{}", stringify!($name));
         $body
     })*};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Response;
 
-/// Returns the server's hint if it is busy: zero without a `Retry-After`.
+/// Returns the hint of a busy server, or zero without a `Retry-After`.
 #[must_use]
 pub fn busy(response: &Response) -> Option<Duration> {
     let hint =
@@ -104,7 +104,7 @@ pub mod peer {
     // end
 }
 
-/// With middleware. It does not read `Retry-After`.
+/// A version with middleware, which does not read `Retry-After`.
 pub mod other_peer {
     // other peer
     use reqwest::{Client, Response};
@@ -158,7 +158,7 @@ mod tests {
         (url, script)
     }
 
-    /// Without a pool, whose timer would move a paused clock.
+    /// Returns a client without a pool, whose timer would move a paused clock.
     fn client() -> Client {
         Client::builder().pool_max_idle_per_host(0).build().unwrap()
     }

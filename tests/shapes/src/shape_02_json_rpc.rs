@@ -9,7 +9,7 @@ use crate::script::Script;
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
-    /// The server's hint: zero without one.
+    /// The server's hint, or zero.
     pub hint: Duration,
     pub body: String,
 }

@@ -1,8 +1,8 @@
 //! Helpers that are generic over an operation: one over `Fn() -> Fut`, one over `AsyncFn()`.
 //!
-//! The one over `Fn() -> Fut` takes async closures too, and its future can be spawned. The one over `AsyncFn` makes a
-//! future that cannot be spawned if the operation borrows from the task, in all three versions: the bound that would
-//! allow it is not stable.
+//! The helper over `Fn() -> Fut` also takes async closures, and its future can be spawned. The
+//! helper over `AsyncFn` makes a future that cannot be spawned if the operation borrows from the
+//! task. This holds for all three versions: the bound that would allow spawning is not stable.
 //!
 //! ```
 //! # use shapes::shape_07_generic::ours::by_fn;

@@ -124,7 +124,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_deadline_ends_the_attempt_that_is_running() {
         each_version!(version => {
-            // Starts at 0, 6, 13 and 22 s. The wait after 27 s would end at 35 s: refused, or cut short.
+            // The attempts start at 0, 6, 13 and 22 s. The wait after 27 s would end at 35 s, so it
+            // is refused or cut short.
             let server = server([const { (HANGS, Ok(Pool)) }; 4]);
             let (outcome, seconds) = seconds(version::pool(&server)).await;
             assert!(outcome.is_err());
@@ -152,7 +153,7 @@ mod tests {
         );
         let (outcome, seconds) = self::seconds(super::by_hand::pool(&refused())).await;
         assert_eq!((outcome.unwrap_err().kind(), seconds), (io::ErrorKind::ConnectionReset, 15));
-        // The peer sleeps until the deadline, for an attempt that never comes, and the cause is gone.
+        // The peer sleeps until the deadline for an attempt that never comes, and loses the cause.
         let (outcome, seconds) = self::seconds(super::peer::pool(&refused())).await;
         assert_eq!((outcome.unwrap_err().kind(), seconds), (io::ErrorKind::TimedOut, 30));
     }

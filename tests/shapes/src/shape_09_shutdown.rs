@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::script::Script;
 
-/// A service. Each call takes a second, unless this is zero.
+/// A service. Each call takes the time `takes`.
 #[derive(Debug)]
 pub struct Service {
     pub script: Script<io::Result<u32>>,

@@ -44,7 +44,7 @@ pub mod ours {
     // end
 }
 
-/// For requests that run one after the other.
+/// A version for requests that run one after the other.
 pub mod in_sequence {
     use super::Site;
     // ours, in sequence
@@ -167,7 +167,7 @@ mod tests {
 
             let site = Site { head: part(2, Ok(7)), body: part(2, Ok(8)) };
             assert!(version::page(&site).await.is_err());
-            // One of them is refused its second retry, and ends the other.
+            // One request is refused its second retry, and ends the other request.
             assert_eq!(site.head.calls().len() + site.body.calls().len(), 4);
         });
     }

@@ -1,6 +1,7 @@
 //! `docs/shapes.md` shows the code that is compiled and run here, and its lengths.
 //!
-//! `TABLE=overwrite cargo test -p shapes --test page` writes both into the page.
+//! `TABLE=overwrite cargo test -p shapes --test page` writes the code and the lengths into the
+//! page.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -58,7 +59,7 @@ impl Source {
     }
 }
 
-/// Counts the lines that are neither blank nor a comment nor a part of an import.
+/// Counts the lines of code: blank lines, comments and imports do not count.
 fn count(lines: &[&str]) -> usize {
     let mut count = 0;
     let mut in_import = false;
@@ -87,7 +88,7 @@ impl Lengths {
     }
 }
 
-/// The code of a version, with hidden lines as rustdoc knows them.
+/// Returns the code of a version, with hidden lines in rustdoc's notation.
 fn code(source: &Source, marker: &str) -> String {
     let lines = source.version(marker);
     let of_this_package_alone = lines.iter().any(|line| line.starts_with("use tokio_util::"));
@@ -104,7 +105,7 @@ fn code(source: &Source, marker: &str) -> String {
     code + "```\n"
 }
 
-/// The code of a shape, and the lengths.
+/// Returns the code of a shape, and the lengths of its versions.
 fn block(source: &Source) -> String {
     let Lengths { ours, by_hand, peer } = Lengths::of(source);
     let code = code(source, "// ours");

@@ -1,1 +1,1 @@
-//! Nothing: the package is for its tests.
+//! This package has tests only.

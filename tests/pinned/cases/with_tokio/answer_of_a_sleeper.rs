@@ -1,4 +1,4 @@
-//! A sleeper that answers what is no outcome of a wait.
+//! A sleeper that returns an unsupported type.
 
 use retry_ext::{RetryExt, RetryPolicy};
 

@@ -1,4 +1,4 @@
-//! `attempts` around a closure that takes no attempt.
+//! `attempts` around a closure without a parameter.
 
 use retry_ext::{RetryExt, RetryPolicy, attempts};
 

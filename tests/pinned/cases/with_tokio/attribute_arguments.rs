@@ -1,4 +1,4 @@
-//! Arguments that the first attempt uses up, or lends for too long.
+//! Arguments that the first attempt moves, or borrows for too long.
 
 use std::io::Error;
 

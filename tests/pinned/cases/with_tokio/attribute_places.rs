@@ -1,4 +1,4 @@
-//! `#[retry_with(POLICY)]` on what cannot be retried.
+//! `#[retry_with(POLICY)]` on items that cannot be retried.
 
 use std::future::Future;
 use std::io::Error;

@@ -1,4 +1,4 @@
-//! The delays in the place of the policy.
+//! A backoff in place of a policy.
 
 use retry_ext::{Backoff, RetryExt};
 

@@ -1,4 +1,4 @@
-//! The verb once more for everything that has it already.
+//! A second blanket implementation of `RetryExt`.
 
 use retry_ext::RetryExt;
 

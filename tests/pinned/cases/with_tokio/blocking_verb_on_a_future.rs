@@ -1,4 +1,4 @@
-//! The blocking verb on what makes futures.
+//! The blocking `retry_with` on a function that returns futures.
 
 use retry_ext::{RetryExt, RetryPolicy};
 

@@ -1,4 +1,4 @@
-//! A result in the place of what makes it.
+//! A `Result` in place of the operation that returns it.
 
 use retry_ext::{RetryExt, RetryPolicy};
 

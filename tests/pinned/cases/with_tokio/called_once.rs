@@ -1,4 +1,4 @@
-//! A closure that gives away what it has captured, and so can be called once only.
+//! A closure that moves its capture out, and so can be called only once.
 
 use retry_ext::{RetryExt, RetryPolicy};
 

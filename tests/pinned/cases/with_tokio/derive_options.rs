@@ -1,4 +1,4 @@
-//! Options of `#[transient(..)]` that do not exist, lack a value, or cannot stand together.
+//! Options of `#[transient(..)]` that do not exist, lack a value, or cannot be combined.
 
 use std::io::Error;
 use std::time::Duration;

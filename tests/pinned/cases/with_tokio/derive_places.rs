@@ -1,4 +1,4 @@
-//! `#[transient]` and `#[permanent]` where they cannot be, or missing.
+//! `#[transient]` and `#[permanent]` in invalid places, or missing.
 
 use std::io::Error;
 

@@ -1,4 +1,4 @@
-//! A retry loop that judges whole outcomes, and is given an error alone.
+//! A retry loop that judges whole outcomes, but receives a bare error.
 
 use retry_ext::{RetryPolicy, Verdict};
 

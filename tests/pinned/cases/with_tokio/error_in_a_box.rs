@@ -1,4 +1,4 @@
-//! An error that could be anything.
+//! A boxed error of unknown type.
 
 use std::error::Error;
 

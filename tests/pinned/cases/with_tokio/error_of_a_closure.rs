@@ -1,4 +1,4 @@
-//! An error type that does not say which of its errors are transient.
+//! An error type without `IsTransient`.
 
 use retry_ext::{RetryExt, RetryPolicy};
 

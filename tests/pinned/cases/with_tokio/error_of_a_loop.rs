@@ -1,4 +1,4 @@
-//! An error type that does not say which of its errors are transient, in the loop form.
+//! An error type without `IsTransient`, in a retry loop.
 
 use retry_ext::RetryPolicy;
 

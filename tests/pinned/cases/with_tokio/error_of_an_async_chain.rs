@@ -1,4 +1,4 @@
-//! The same, where something stands before the verb.
+//! An error type without `IsTransient`, in async code with a setting before `retry_with`.
 
 use retry_ext::{AsyncRetryExt, RetryPolicy};
 

@@ -1,4 +1,4 @@
-//! An error type that does not say which of its errors are transient, in async code.
+//! An error type without `IsTransient`, in async code.
 
 use retry_ext::{AsyncRetryExt, RetryPolicy};
 

@@ -1,4 +1,4 @@
-//! An error type that does not say which of its errors are transient, in an iterator.
+//! An error type without `IsTransient`, in an iterator.
 
 use retry_ext::{RetryIteratorExt, RetryPolicy};
 

@@ -1,4 +1,4 @@
-//! A future that nobody awaits, and an iterator that nobody asks.
+//! A future that is not awaited, and an iterator that is not consumed.
 
 #![deny(unused_must_use)]
 

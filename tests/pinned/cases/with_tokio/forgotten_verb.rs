@@ -1,4 +1,4 @@
-//! A chain without its verb.
+//! A chain without `retry_with`.
 
 #![deny(unused_must_use)]
 

@@ -1,4 +1,4 @@
-//! A closure that lends what it borrows mutably to the futures that it makes.
+//! A closure that lends its mutable borrow to the futures that it returns.
 
 use retry_ext::{AsyncRetryExt, RetryPolicy};
 

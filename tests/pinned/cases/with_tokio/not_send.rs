@@ -1,4 +1,4 @@
-//! A future that holds what no other thread may see.
+//! A future that captures a non-`Send` value.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! An async block that takes what its closure must keep for the next attempt.
+//! An async block that moves a value which its closure needs for the next attempt.
 
 use retry_ext::{AsyncRetryExt, RetryPolicy};
 

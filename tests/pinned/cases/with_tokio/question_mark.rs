@@ -1,4 +1,4 @@
-//! A closure whose error type nobody says.
+//! A closure whose error type cannot be inferred.
 
 use retry_ext::{RetryExt, RetryPolicy};
 

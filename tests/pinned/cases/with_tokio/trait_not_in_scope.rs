@@ -1,4 +1,4 @@
-//! The verb without its trait.
+//! A call of `retry_with` without its trait in scope.
 
 use retry_ext::RetryPolicy;
 

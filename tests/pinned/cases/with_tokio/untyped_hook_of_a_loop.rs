@@ -1,4 +1,4 @@
-//! A hook of a retry loop that calls a method of the error, without the type: the loop does not know it yet.
+//! A hook that calls a method of the error before the retry loop knows the error type.
 
 use retry_ext::RetryPolicy;
 

@@ -1,4 +1,4 @@
-//! The verb on a type of one's own, which is not made for it.
+//! An implementation of `RetryExt` for a custom type, which cannot be retried.
 
 use retry_ext::RetryExt;
 

@@ -1,4 +1,4 @@
-//! `classify` with a predicate: a `bool` does not say which outcomes are good.
+//! `classify` with a predicate that returns a `bool` instead of a `Verdict`.
 
 use retry_ext::{RetryExt, RetryPolicy};
 

@@ -1,4 +1,4 @@
-//! A policy that would never call.
+//! A policy that would never call the operation.
 
 use retry_ext::RetryPolicy;
 

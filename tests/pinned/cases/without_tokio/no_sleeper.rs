@@ -1,4 +1,4 @@
-//! Neither the feature `tokio` nor a sleeper.
+//! An async retry with neither the feature `tokio` nor a sleeper.
 
 use retry_ext::{AsyncRetryExt, RetryPolicy};
 

@@ -1,4 +1,4 @@
-//! The same, where something stands before the verb.
+//! An async retry without a sleeper, and with a setting before `retry_with`.
 
 use retry_ext::{AsyncRetryExt, RetryPolicy};
 
