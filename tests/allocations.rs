@@ -1,4 +1,4 @@
-//! What a call allocates: nothing, neither on success nor on failure, while nobody logs.
+//! A call allocates nothing, on success and on failure, if nothing is logged.
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ fn on_the_timer_of_tokio_a_future_allocates_nothing() {
     let runtime = runtime.expect("a runtime");
     let fails = || std::future::ready(Err::<(), _>(Plain));
     runtime.block_on(async {
-        // What the runtime makes for its first timer is not the retry's.
+        // The runtime allocates for its first timer, and the retry does not.
         assert!(fails.retry_with(&POLICY).await.is_err());
         let mut future = std::pin::pin!(fails.retry_with(&POLICY));
         let mut counted = 0;

@@ -1,5 +1,5 @@
-//! `#[retry_with(POLICY)]`: on every shape of function, and the same as `.retry_with(policy)`. The crate's lints apply to
-//! the generated code.
+//! `#[retry_with(POLICY)]` on every shape of function, with the results of `.retry_with(policy)`.
+//! The crate's lints apply to the generated code.
 #![deny(warnings)]
 #![allow(clippy::items_after_statements, reason = "each function stands beside its checks")]
 
@@ -24,12 +24,12 @@ use retry_ext::{
     retry_with,
 };
 
-/// For blocking functions, which really sleep.
+/// A policy for blocking functions, which really sleep.
 const QUICK: RetryPolicy =
     RetryPolicy::new().with_initial_delay(Duration::from_micros(10)).with_name("quick");
 const SLOW: RetryPolicy = RetryPolicy::new().with_name("slow");
 
-/// Fails with transient errors as often as it was told, and then succeeds.
+/// An operation that fails with `failures` transient errors, and then succeeds.
 #[derive(Debug, Default)]
 struct Flaky {
     failures: Cell<u32>,
@@ -273,7 +273,7 @@ fn cloned_arguments_are_used_up_by_each_attempt() {
         assert_eq!(sent.expect("it recovers"), "ab");
     });
 
-    // Without `clone`, an argument is shared by the attempts.
+    // Without `clone`, the attempts share an argument.
     #[retry_with(QUICK)]
     fn collect(flaky: &Flaky, mut body: String) -> Result<String, RetryError<io::Error>> {
         body.push('b');
@@ -459,7 +459,7 @@ fn a_budget_is_fed_by_a_retried_function() {
     assert_eq!(call(&Flaky::new(1)).expect("the success before has paid for it"), 2);
 }
 
-/// A function whose parts come from two places.
+/// Defines a function whose parts come from two places.
 macro_rules! retried {
     ($policy:expr, $name:ident($flaky:ident) -> $output:ty $body:block) => {
         #[retry_with($policy, crate = retry_ext)]
@@ -495,7 +495,7 @@ fn the_body_sees_its_own_names_only() {
     fn policy(retry: u32) -> RetryPolicy {
         QUICK.with_max_attempts(retry)
     }
-    // The names that the expansion uses.
+    // The expansion uses these names too.
     #[retry_with(policy(value))]
     fn call(calls: &Cell<u32>, value: u32, outcome: u32) -> Result<u32, RetryError<io::Error>> {
         let (retry, error, stopped) = (value, outcome, 1);
@@ -521,7 +521,7 @@ thread_local! {
     static RECORDS: RefCell<Vec<(Option<u32>, String)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Records what this thread logs.
+/// A logger that keeps the records of this thread.
 struct Recorder;
 
 impl Log for Recorder {
@@ -539,14 +539,14 @@ impl Log for Recorder {
     fn flush(&self) {}
 }
 
-/// The records since the last call, with the lines that they name.
+/// Returns the records since the last call, with the lines that they name.
 fn records() -> Vec<(Option<u32>, String)> {
     let _already_set = log::set_logger(&Recorder);
     log::set_max_level(LevelFilter::Trace);
     RECORDS.take()
 }
 
-/// The texts of the records since the last call.
+/// Returns the texts of the records since the last call.
 fn logged() -> Vec<String> {
     records().into_iter().map(|(_, text)| text).collect()
 }
@@ -595,7 +595,7 @@ impl Script<'_> {
     }
 }
 
-/// Calls, end, events and log records.
+/// The calls, the end, the events and the log records.
 type Seen = (usize, Result<(), RetryError<ScriptError>>, Vec<Heard>, Vec<String>);
 type Events = RefCell<Vec<Heard>>;
 
@@ -689,7 +689,7 @@ fn the_attribute_does_what_the_async_closure_does() {
     }
 }
 
-/// The time on tokio's clock.
+/// Runs a future, and returns the time that it takes on tokio's clock.
 fn timed<F: Future>(future: F) -> (F::Output, Duration) {
     paused(async {
         let start = tokio::time::Instant::now();

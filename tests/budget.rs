@@ -1,4 +1,4 @@
-//! `RetryBudget`: what is deposited, what is withdrawn, and when.
+//! `RetryBudget`: its deposits and withdrawals, and their times.
 
 mod common;
 
@@ -10,7 +10,7 @@ use retry_ext::{
     AsyncRetryExt, Backoff, RetryBudget, RetryExt, RetryIteratorExt, RetryPolicy, StopReason,
 };
 
-/// A budget of a test's own. A test leaks it; a program has a `static`.
+/// Returns a leaked budget for one test. A program has a `static` instead.
 fn leak(budget: RetryBudget) -> &'static RetryBudget {
     Box::leak(Box::new(budget))
 }
@@ -21,7 +21,7 @@ fn succeed(policy: RetryPolicy, times: u32) {
     }
 }
 
-/// How many retries are granted, one after the other, until the first refusal.
+/// Counts the retries that are granted in a row until the first refusal.
 fn granted(policy: RetryPolicy) -> u32 {
     let mut retry = policy.with_max_attempts(u32::MAX).start();
     let granted =
@@ -122,7 +122,7 @@ async fn one_budget_serves_closures_loops_iterators_and_futures() {
     policy.start().succeeded();
     assert_eq!(budget.available(), 5);
 
-    // A recovery deposits 1 and has withdrawn 1; each driver leaves the rest to the next.
+    // A recovery deposits 1 and has withdrawn 1. Each driver leaves the rest to the next driver.
     let mut failures = 1;
     let fails_once = || {
         failures -= 1;
@@ -155,7 +155,7 @@ async fn deposits_and_withdrawals_expire_with_the_window() {
     succeed(policy, 50);
     assert_eq!((budget.available(), granted(policy)), (10, 10));
     tokio::time::advance(Duration::from_millis(5_500)).await;
-    // The first fifty are gone, and so are the twelve retries.
+    // The first fifty successes have expired, and so have the twelve retries.
     assert_eq!((budget.available(), granted(policy)), (2, 2));
     tokio::time::advance(secs(11)).await;
     assert_eq!((budget.available(), granted(policy)), (2, 2));
@@ -171,7 +171,8 @@ async fn in_a_window_of_any_length_a_success_counts_for_seven_eighths_to_the_who
         for successes in 1..=100 {
             succeed(policy, 1);
             let counting = budget.available();
-            // One each 32nd of the window: 29 are no older than 7/8 of it, and 32 are younger than it.
+            // Each 32nd of the window has one success: 29 are at most 7/8 of the window old, and 32
+            // are younger than the window.
             assert!(
                 (successes.min(29)..=successes.min(32)).contains(&counting),
                 "{counting} of {successes} in a window of {window:?}"

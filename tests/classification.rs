@@ -1,4 +1,4 @@
-//! `IsTransient` for what the standard library returns.
+//! `IsTransient` for the standard library's errors.
 
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
@@ -85,13 +85,13 @@ fn real_errors_of_the_system_are_told_apart() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
     listener.set_nonblocking(true).expect("nonblocking");
-    assert!(listener.accept().expect_err("nobody calls").is_transient());
+    assert!(listener.accept().expect_err("no client connects").is_transient());
     drop(listener);
-    assert!(TcpStream::connect(address).expect_err("nobody listens").is_transient());
+    assert!(TcpStream::connect(address).expect_err("no server listens").is_transient());
 
     let (near, far) = UnixDatagram::pair().expect("a pair");
     drop(far);
-    assert!(near.send(b"x").expect_err("nobody is there").is_transient());
+    assert!(near.send(b"x").expect_err("no peer is there").is_transient());
 
     assert!(!std::fs::read("no/such/file").expect_err("no file").is_transient());
     assert!(!std::fs::read(".").expect_err("a directory").is_transient());
@@ -100,7 +100,7 @@ fn real_errors_of_the_system_are_told_apart() {
 #[test]
 fn a_held_mutex_is_transient_and_a_poisoned_one_is_not() {
     let mutex = Mutex::new(0);
-    let guard = mutex.lock().expect("nobody panicked yet");
+    let guard = mutex.lock().expect("not poisoned yet");
     assert!(mutex.try_lock().expect_err("held").is_transient());
     drop(guard);
     let poisoned = std::thread::scope(|scope| {

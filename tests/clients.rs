@@ -1,7 +1,7 @@
-//! Real clients against a server that fails in every way: what they report, and as what it is classified.
+//! Real clients against a server that fails in every way: their errors, and the classification.
 //!
-//! The table is in `docs/http-classification.md`. After a look at what has changed, `TABLE=overwrite` before
-//! `cargo test --test clients` accepts it.
+//! The table is in `docs/http-classification.md`. After a review of the changes, run
+//! `TABLE=overwrite cargo test --test clients` to accept them.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -23,10 +23,10 @@ use retry_ext::{
     AsyncRetryExt, CheckStatus, HttpError, IsTransient, RetryError, RetryExt, RetryPolicy, codes,
 };
 
-/// How a connection goes on once the head of the request has been read.
+/// The server's behaviour on one connection.
 type Answer = fn(&mut TcpStream) -> io::Result<()>;
 
-/// A server on loopback that gives these answers in turn, and the last one for ever.
+/// A server on loopback that gives these answers in turn, and then repeats the last one.
 struct Server {
     url: String,
     connections: Arc<AtomicUsize>,
@@ -42,7 +42,8 @@ impl Server {
             for stream in listener.incoming() {
                 let number = counter.fetch_add(1, Ordering::Relaxed);
                 let answer = answers[number.min(answers.len() - 1)];
-                // Each in a separate thread: one that stalls must not hold up the next.
+                // Each connection has a separate thread, so that a stalled one does not hold up the
+                // next.
                 thread::spawn(move || answer(&mut stream?));
             }
         });
@@ -63,13 +64,13 @@ fn read_request(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads the request, writes this, and closes the connection.
+/// Reads the request, writes the text, and closes the connection.
 fn write(stream: &mut TcpStream, text: &str) -> io::Result<()> {
     read_request(stream)?;
     stream.write_all(text.as_bytes())
 }
 
-/// Reads the request, writes this, and waits for the client to give up.
+/// Reads the request, writes the text, and waits for the client to give up.
 fn stall(stream: &mut TcpStream, text: &str) -> io::Result<()> {
     write(stream, text)?;
     stream.read_to_end(&mut Vec::new()).map(|_| ())
@@ -80,7 +81,7 @@ fn respond(stream: &mut TcpStream, status: &str, headers: &str) -> io::Result<()
     write(stream, &format!("HTTP/1.1 {status}\r\n{headers}{rest}"))
 }
 
-/// With unread bytes in it, a connection is not closed but reset.
+/// Leaves bytes unread, so that the connection is reset instead of closed.
 fn reset(stream: &mut TcpStream) -> io::Result<()> {
     stream.peek(&mut [0]).map(|_| ())
 }
@@ -144,7 +145,7 @@ fn by_ureq(url: &str, timeout: Duration) -> Result<String, HttpError<ureq::Error
     Ok(agent.get(url).call()?.check_status()?.body_mut().read_to_string()?)
 }
 
-/// As in `docs/http-classification.md`.
+/// The error type of `docs/http-classification.md`.
 #[derive(Debug, IsTransient)]
 #[transient(if = codes::transient_io_within(&**_0) || _0.downcast_ref().is_some_and(is_closed))]
 struct HyperError(Box<dyn Error + Send + Sync>);
@@ -201,7 +202,7 @@ fn line(cells: [&str; 4]) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-/// Really waits, but only for the short timeouts of the clients.
+/// This test really waits, but only for the short timeouts of the clients.
 #[tokio::test]
 async fn every_failure_is_classified_as_the_table_says() {
     let mut table = line(["failure", "reqwest 0.13", "ureq 3", "hyper 1"]) + "|---|---|---|---|\n";
@@ -340,7 +341,7 @@ impl Body for Failing {
     }
 }
 
-/// hyper's errors of a connection that is given up: before a request, and in it.
+/// Returns hyper's errors of a connection that is given up: before a request, and during one.
 async fn closed_and_canceled(server: &Server) -> (hyper::Error, hyper::Error) {
     let address = server.url.trim_start_matches("http://").trim_end_matches('/');
     let connect = async || {

@@ -1,5 +1,6 @@
-//! The tables of `codes`, row by row, and its parsers: against `httpdate`, and against inputs that broke others.
-//! `PROPTEST_CASES` sets how many cases each property is tried with.
+//! The tables of `codes`, row by row, and its parsers. The parsers are compared with `httpdate`,
+//! and read inputs that broke other parsers. `PROPTEST_CASES` sets the number of cases for each
+//! property.
 
 use std::error::Error;
 use std::fmt;
@@ -92,7 +93,7 @@ fn a_transient_io_error_is_found_in_every_layer() {
     assert!(transient_io_within(&Layer(Box::new(Layer(Box::new(reset()))))));
     assert!(!transient_io_within(&denied()));
     assert!(!transient_io_within(&Layer(Box::new(Layer(Box::new(denied()))))));
-    // Inside an `io::Error`, whose own source would leave its content out.
+    // The error is inside an `io::Error`, whose `source` would leave its content out.
     assert!(transient_io_within(&io::Error::other(reset())));
     assert!(transient_io_within(&io::Error::other(Opaque(reset()))));
     assert!(transient_io_within(&io::Error::new(ErrorKind::InvalidData, Opaque(reset()))));
@@ -223,10 +224,10 @@ fn the_three_formats_of_a_date_are_the_same_hint() {
     for date in formats {
         assert_eq!(parse_retry_after(date, at(DATE - 30)), secs(30), "{date}");
         assert_eq!(parse_retry_after(&format!(" \t{date}\t "), at(DATE - 30)), secs(30), "{date}");
-        // A date that has passed, just and long ago.
+        // The date has passed, just now or long ago.
         assert_eq!(parse_retry_after(date, at(DATE)), secs(0), "{date}");
         assert_eq!(parse_retry_after(date, at(DATE + 7)), secs(0), "{date}");
-        // The fraction of a second that is still missing.
+        // The fraction of a second before the date is missing.
         let just_before = at(DATE) - Duration::from_nanos(1);
         assert_eq!(parse_retry_after(date, just_before), Some(Duration::from_nanos(1)), "{date}");
     }
@@ -296,7 +297,7 @@ fn a_year_of_two_digits_is_at_most_fifty_years_ahead() {
     let now = parse("Fri, 15 May 2026 12:00:00 GMT");
     let ahead = |date: &str| parse_retry_after(date, now);
     let between = |date: &str| parse(date).duration_since(now).ok();
-    // Exactly 50 years ahead, and a second more, which is 50 years ago.
+    // The first date is exactly 50 years ahead. A second more means 50 years ago.
     assert_eq!(ahead("Friday, 15-May-76 12:00:00 GMT"), between("Fri, 15 May 2076 12:00:00 GMT"));
     assert_eq!(ahead("Friday, 15-May-76 12:00:01 GMT"), None); // a Saturday in 1976
     assert_eq!(ahead("Saturday, 15-May-76 12:00:01 GMT"), secs(0));
@@ -305,7 +306,7 @@ fn a_year_of_two_digits_is_at_most_fifty_years_ahead() {
     assert_eq!(ahead("Tuesday, 01-Jun-76 00:00:00 GMT"), secs(0));
     assert_eq!(ahead("Thursday, 30-Apr-76 23:59:59 GMT"), between("Thu, 30 Apr 2076 23:59:59 GMT"));
     assert_eq!(ahead("Thursday, 31-Dec-26 00:00:00 GMT"), between("Thu, 31 Dec 2026 00:00:00 GMT"));
-    // At the end of a century, the next one is near.
+    // At the end of a century, the next century is near.
     let eve = at(4_102_444_799); // 31 December 2099, 23:59:59
     assert_eq!(parse_retry_after("Friday, 01-Jan-00 00:00:00 GMT", eve), secs(1));
 }
@@ -351,10 +352,10 @@ const WEEKDAYS: [&str; 8] =
 const MONTHS: [&str; 13] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Nul"];
 
-/// The second at which a window of 100 years ends in 2069, as that of `httpdate` always does.
+/// The second at which a window of 100 years ends in 2069, as `httpdate`'s window always does.
 const END_OF_2019: u64 = 1_577_836_799;
 
-/// The three formats, from the first of them.
+/// Returns a date in the three formats, given the first format.
 fn formats(date: &str) -> [String; 3] {
     let parts: Vec<&str> = date.split([' ', ',']).collect();
     let [weekday, "", day, month, year, time, "GMT"] = parts[..] else {
@@ -369,7 +370,7 @@ fn formats(date: &str) -> [String; 3] {
     ]
 }
 
-/// By `httpdate`, if it takes the date.
+/// Returns the delay by `httpdate`, if it accepts the date.
 fn peer(date: &str, now: SystemTime) -> Option<Duration> {
     let date = httpdate::parse_http_date(date).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
@@ -424,7 +425,7 @@ proptest! {
                 _ => format!("{short} {month} {day:2} {time} {year}"),
             }
         };
-        // The weekday that is right, if one is; otherwise any.
+        // The weekday is the right one if there is one, or else any.
         let taken = WEEKDAYS.iter().find(|name| httpdate::parse_http_date(&write(name)).is_ok());
         let date = write(taken.filter(|_| right).unwrap_or(&WEEKDAYS[weekday]));
         let now = at(END_OF_2019);

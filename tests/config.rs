@@ -1,4 +1,4 @@
-//! `RetryConfig`: files, environment, precedence, and every way to get it wrong.
+//! `RetryConfig`: files, environment, precedence, and every kind of wrong setting.
 
 mod common;
 
@@ -46,7 +46,7 @@ fn the_yaml_of_the_specification_works_unchanged() {
     let settings: Settings = serde_saphyr::from_str(
         "retry:\n  max_attempts: 3\n  backoff_factor: 2.0\n  initial_delay: 1.0\n  max_delay: 60.0\n  log_retries: true\n",
     )
-    .expect("it is the specification's own");
+    .expect("the example of the specification");
     let policy = settings.retry.into_policy().expect("the defaults");
     assert_eq!(policy.max_attempts(), 3);
     assert!(policy.delays().eq([secs(1), secs(2)]));
@@ -204,8 +204,8 @@ fn p22_wrong_values_in_toml_are_errors_that_name_key_value_and_what_is_allowed()
         let text = toml(&format!("{key} = {value}")).expect_err("not allowed");
         let start = format!("{key}: `{shown}");
         let end = format!("` is not allowed; use {allowed}");
-        assert!(text.contains(&start) && text.contains(&end), "{key} = {value} says:\n{text}");
-        assert!(text.contains("line 1"), "{key} = {value} does not say where:\n{text}");
+        assert!(text.contains(&start) && text.contains(&end), "{key} = {value} fails:\n{text}");
+        assert!(text.contains("line 1"), "{key} = {value} fails without a line:\n{text}");
     }
 }
 
@@ -222,7 +222,7 @@ fn p22_misspelt_and_repeated_keys_are_errors_in_every_format() {
     assert!(toml("jitter = 'full'\njitter = 'none'").is_err());
     for wrong in ["[]", "[3]", "3", "\"full\""] {
         let text = json(wrong).expect_err("no table");
-        assert!(text.contains("expected a table of retry settings"), "{wrong} says: {text}");
+        assert!(text.contains("expected a table of retry settings"), "{wrong} fails with: {text}");
     }
 }
 
@@ -232,7 +232,7 @@ fn wrong_values_in_json_and_yaml_say_the_same() {
     assert!(json(r#"{"max_attempts": 0}"#).expect_err("zero").starts_with(expected));
     let text = yaml("retry:\n  max_attempts: 0\n").expect_err("zero");
     assert!(text.contains(expected), "{text}");
-    // The reader of YAML refuses it by itself.
+    // The YAML reader refuses this value by itself.
     assert!(yaml("retry:\n  backoff_factor: .nan\n").expect_err("not a number").contains(".nan"));
     let text = yaml("retry:\n  max_delay: soon\n").expect_err("no duration");
     assert!(text.contains("max_delay: `\"soon\"` is not allowed"), "{text}");
@@ -378,7 +378,7 @@ fn p42_none_removes_the_deadline_of_the_programs_policy() {
     assert_eq!(without.max_elapsed(), None);
     assert_eq!(attempts(without), (4, StopReason::AttemptsExhausted));
 
-    // A budget stays.
+    // The policy's budget stays.
     let ours = ours.with_budget(&BUDGET).with_max_attempts(1_000);
     let without = none.apply_to(ours).expect("a thousand attempts");
     assert_eq!((without.max_elapsed(), without.budget().is_some()), (None, true));
@@ -411,12 +411,12 @@ fn the_longest_hint_is_set_apart_from_the_cap() {
     assert_eq!(kept.max_retry_after(), secs(7));
 }
 
-/// A text of which 64 characters are too few, with what is shown of it between the quotes.
+/// Returns texts longer than 64 characters, with the part of each that is shown between the quotes.
 fn long_texts() -> [(String, String); 4] {
     [
         ("x".repeat(65), "x".repeat(63) + "…"),
         ("é".repeat(1 << 20), "é".repeat(63) + "…"),
-        // Six characters each, once escaped, and none of them is cut in two.
+        // Each escape has six characters, and no escape is cut in two.
         ("\u{1b}".repeat(65), r"\u{1b}".repeat(10) + "…"),
         ("x".repeat(60) + "\n\nforged", "x".repeat(60) + r"\n…"),
     ]
@@ -425,7 +425,7 @@ fn long_texts() -> [(String, String); 4] {
 #[test]
 fn p50_a_long_value_in_the_environment_is_cut() {
     for (text, shown) in long_texts() {
-        // The longest text is longer than the system lets a variable be.
+        // The longest text exceeds the system's limit for a variable.
         let text: String = text.chars().take(10_000).collect();
         let answer = with(&[("RETRY_MAX_ATTEMPTS", &text)]);
         assert_eq!(
@@ -500,12 +500,12 @@ fn p50_the_name_of_an_unknown_variable_is_escaped_and_cut() {
     let answer = with(&[(&format!("RETRY_{}", "X".repeat(1_000)), "x")]);
     let shown = format!("environment variable RETRY_{}…: there is no such", "X".repeat(57));
     assert!(answer.starts_with(&shown), "{answer}");
-    // So is a prefix, which the program chose.
+    // A prefix is escaped too, although the program chose it.
     let answer = environment("A\nB", &[("A\nB_X", "x".as_ref())]);
     assert!(answer.contains(r"use one of A\nB_MAX_ATTEMPTS, A\nB_"), "{answer}");
 }
 
-/// Runs `in_the_environment` in a process of its own, with these variables, and returns what it says.
+/// Runs `in_the_environment` in a separate process with these variables, and returns its output.
 fn environment(prefix: &str, variables: &[(&str, &std::ffi::OsStr)]) -> String {
     let output = Command::new(std::env::current_exe().expect("this test"))
         .args(["--exact", "in_the_environment", "--nocapture"])
@@ -638,7 +638,7 @@ fn a_variable_that_is_not_utf8_is_an_error() {
         answer,
         "environment variable RETRY_MAX_ATTEMPTS: `3\u{fffd}` is not allowed; use a whole number from 1 to 1000"
     );
-    // Another variable that is not, and that is none of ours, is not our business.
+    // A variable of another program is ignored, even if it is not UTF-8.
     assert_eq!(environment("default", &[("OTHER", value)]), "{}");
 }
 
@@ -669,7 +669,7 @@ fn an_empty_section_is_a_configuration_in_which_nothing_is_set() {
     assert_eq!(json("null"), Ok(RetryConfig::default()));
 }
 
-/// A value as formats tell it that have options of their own, such as RON.
+/// A value of a format that has an option type, such as RON.
 struct Optional<D>(Option<D>);
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Optional<D> {

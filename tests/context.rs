@@ -1,4 +1,4 @@
-//! `RetryContext`, the retry loop: what the parity with `retry_with` does not show.
+//! `RetryContext`, the retry loop: the behaviour that its parity with `retry_with` does not show.
 
 mod common;
 
@@ -47,7 +47,7 @@ fn a_question_mark_returns_the_last_error_early() {
 
 #[test]
 fn wait_after_really_sleeps() {
-    // Really sleeps: 2 ms and 4 ms.
+    // This test really sleeps: 2 ms and 4 ms.
     let mut retry = RetryPolicy::new().with_initial_delay(ms(2)).start();
     let started = Instant::now();
     assert!(retry.wait_after(transient()).is_ok());
@@ -148,7 +148,7 @@ fn after_a_success_jitter_is_drawn_anew_and_repeats_with_a_seed() {
 
 #[test]
 fn after_a_success_the_deadline_counts_from_the_next_failure() {
-    // Really sleeps: 30 ms of a connection that works, longer than the deadline of 20 ms.
+    // This test really sleeps: the connection works for 30 ms, longer than the deadline of 20 ms.
     let policy = RetryPolicy::new().with_initial_delay(ms(1)).with_max_elapsed(ms(20));
     let mut retry = policy.start();
     retry.succeeded();
@@ -158,7 +158,7 @@ fn after_a_success_the_deadline_counts_from_the_next_failure() {
 
 #[test]
 fn the_deadline_counts_from_the_start() {
-    // Really sleeps: 30 ms of work, longer than the deadline of 20 ms.
+    // This test really sleeps: the work takes 30 ms, longer than the deadline of 20 ms.
     let policy = RetryPolicy::new().with_initial_delay(ms(1)).with_max_elapsed(ms(20));
     let mut retry = policy.start();
     std::thread::sleep(ms(30));
@@ -188,7 +188,7 @@ fn p44_a_success_after_a_stop_reports_only_itself() {
     assert_eq!((seen.succeeded_at_first, seen.succeeded_after_retry), (1, 0));
 }
 
-/// Really sleeps, for no time.
+/// This test calls the real sleep with a delay of zero.
 #[test]
 fn a_wait_that_was_slept_can_be_neither_woken_nor_cancelled() {
     let mut retry = RetryPolicy::new().with_initial_delay(Duration::from_nanos(1)).start();
@@ -233,7 +233,7 @@ fn a_step_waits_as_the_policy_says_and_returns_the_last_error() {
     let stopped = retry.step(Err::<(), _>(ScriptError::Transient(3))).expect_err("exhausted");
     assert_eq!((stopped.attempts(), stopped.waited()), (3, secs(3)));
     assert_eq!(stopped.into_error(), ScriptError::Transient(3));
-    // It stays stopped until a success.
+    // The context stays stopped until a success.
     let stopped = retry.step(Err::<(), _>(transient())).expect_err("stopped");
     assert_eq!((stopped.attempts(), stopped.reason()), (3, StopReason::AttemptsExhausted));
     assert_eq!(retry.step(Ok::<_, ScriptError>(7)), Ok(Some(7)));
@@ -267,7 +267,7 @@ fn a_decision_obeys_the_predicate_and_calls_the_hook() {
             heard.push((retry.attempt, retry.delay, retry.error.clone()));
         });
     assert_eq!(retry.delay_after(&ScriptError::Permanent), Ok(secs(1)));
-    // A predicate replaces the error's own word, and its hint.
+    // A predicate replaces the error's own classification, including its hint.
     assert_eq!(retry.delay_after(&ScriptError::Busy(secs(9))), Err(StopReason::Permanent));
     assert_eq!(heard, [(1, secs(1), ScriptError::Permanent)]);
 }
@@ -296,7 +296,7 @@ fn computed_delays_are_capped_drawn_from_and_refused_like_those_of_a_backoff() {
             assert!(range.contains(&drawn), "{jitter:?}: {drawn:?}");
         }
     }
-    // A hint is a floor as ever.
+    // A hint is a floor here too.
     let mut retry = RetryPolicy::new().start().delay_with(|_, _: &ScriptError| secs(2));
     assert_eq!(retry.delay_after(&ScriptError::Busy(secs(5))), Ok(secs(5)));
     assert_eq!(retry.delay_after(&ScriptError::Busy(secs(1))), Ok(secs(2)));
@@ -327,7 +327,7 @@ fn a_budget_of_the_chain_replaces_that_of_the_policy_and_comes_last() {
     assert_eq!(retry.delay_after(&transient()), Err(StopReason::BudgetExhausted));
     retry.succeeded();
     assert_eq!((own.available(), OF_THE_POLICY.available()), (1, 0));
-    // A deadline without a budget counts as well.
+    // A deadline also counts without a budget.
     let mut retry = RetryPolicy::within(ms(1_500)).start().budget(&own);
     assert_eq!(retry.delay_after(&transient()), Ok(secs(1)));
     assert_eq!(retry.delay_after(&transient()), Err(StopReason::DeadlineExceeded));
@@ -401,7 +401,7 @@ fn one_context_takes_values_and_errors_of_several_types() {
 
 #[test]
 fn a_restarted_context_has_all_attempts_and_a_deadline_from_now() {
-    // Really sleeps: 5 ms.
+    // This test really sleeps: 5 ms.
     static STATS: RetryStats = RetryStats::new();
     let policy = RetryPolicy::new().with_initial_delay(ms(1)).with_max_elapsed(secs(60));
     let mut retry = policy.start().observe(&STATS);

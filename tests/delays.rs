@@ -41,14 +41,14 @@ fn custom_is_called_once_per_delay() {
     use std::sync::Mutex;
     static ASKED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
     fn delay(retry: u32) -> Duration {
-        ASKED.lock().expect("nobody panics with the lock").push(retry);
+        ASKED.lock().expect("the lock is not poisoned").push(retry);
         secs(1)
     }
     for jitter in [Jitter::None, Jitter::Full, Jitter::Equal] {
-        ASKED.lock().expect("nobody panics with the lock").clear();
+        ASKED.lock().expect("the lock is not poisoned").clear();
         let delays = Backoff::custom(delay).with_jitter(jitter).iter().take(3).count();
         assert_eq!(delays, 3);
-        assert_eq!(*ASKED.lock().expect("nobody panics with the lock"), [1, 2, 3], "{jitter:?}");
+        assert_eq!(*ASKED.lock().expect("the lock is not poisoned"), [1, 2, 3], "{jitter:?}");
     }
 }
 
@@ -246,11 +246,11 @@ fn p41_a_schedule_is_kept_and_its_last_delay_repeats() {
     assert!(policy.delays().eq([5, 300, 1_800, 1_800, 1_800].map(secs)));
     assert_eq!(WEBHOOK.max_delay(), secs(1_800));
     assert_eq!((WEBHOOK.delay(0), WEBHOOK.delay(u32::MAX)), (secs(0), secs(1_800)));
-    // A cap that was set, in either order, is the cap.
+    // An explicit cap remains the cap, in either order.
     let capped = RetryPolicy::new().with_max_delay(secs(60)).with_backoff(WEBHOOK);
     assert!(capped.with_max_attempts(4).delays().eq([5, 60, 60].map(secs)));
     assert_eq!(WEBHOOK.with_max_delay(secs(7)).delay(2), secs(7));
-    // Short delays keep the default cap, and what does not concern a schedule is ignored.
+    // Short delays keep the default cap, and settings that do not concern a schedule are ignored.
     let short = Backoff::schedule(const { &[ms(1)] }).with_initial_delay(secs(9)).with_factor(3.0);
     assert_eq!((short.delay(1), short.delay(7), short.max_delay()), (ms(1), ms(1), secs(60)));
     let longest = Backoff::schedule(const { &[Duration::MAX, secs(1)] });

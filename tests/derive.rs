@@ -1,4 +1,5 @@
-//! `#[derive(IsTransient)]`: every option, on every shape of type. The crate's lints apply to the generated code.
+//! `#[derive(IsTransient)]`: every option, on every shape of type. The crate's lints apply to the
+//! generated code.
 #![deny(warnings)]
 #![allow(clippy::items_after_statements, reason = "each error stands beside its checks")]
 #![allow(dead_code, reason = "errors have fields that no expression uses")]
@@ -15,7 +16,7 @@ use std::time::Duration;
 use common::{ms, secs};
 use retry_ext::{IsTransient, RetryExt, RetryPolicy, StopReason};
 
-/// What an error says of itself.
+/// Asserts the classification and the hint of an error.
 #[track_caller]
 fn says(error: &impl IsTransient, transient: bool, hint: Option<Duration>) {
     assert_eq!((error.is_transient(), error.retry_after()), (transient, hint));
@@ -277,7 +278,7 @@ fn the_type_of_a_forwarded_field_is_bound() {
     says(&Io::Short { bytes: &[1, 2] }, false, None);
     says(&Io::Other(String::new()), false, None);
 
-    // The name of the type may be that of another type behind a path.
+    // Another type, behind a path, may have the name of this type.
     trait Service {
         type Error;
     }
@@ -298,7 +299,7 @@ fn the_type_of_a_forwarded_field_is_bound() {
     says(&Error::<Files, io::Error>::Inner(reset()), true, None);
     says(&Error::<Files, io::Error>::Client(Box::new(missing())), false, None);
 
-    // No implementation is needed where nothing is forwarded.
+    // No implementation is needed if nothing is forwarded.
     #[derive(IsTransient)]
     #[transient]
     struct Wrapped<T>(T);
@@ -434,7 +435,7 @@ fn another_path_to_the_crate_is_taken() {
     mod library {
         pub(crate) use retry_ext as retries;
     }
-    // The path in the attribute is the only one in scope that leads anywhere.
+    // Only the path in the attribute leads to the crate.
     #[derive(IsTransient)]
     #[transient(crate = library::retries)]
     enum Error {

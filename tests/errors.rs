@@ -138,7 +138,7 @@ fn p24_a_plain_error_is_asked_for_by_name_and_protects_no_longer() {
         calls.set(calls.get() + 1);
         Err::<(), _>(io::Error::from(io::ErrorKind::TimedOut))
     };
-    // Three layers through `?`: the error of the innermost retry is never transient.
+    // Three retries are nested through `?`. The error of the innermost retry is never transient.
     let inner = || call.sleep_with(|_| ()).retry_with(policy);
     let middle = || -> Result<(), RetryError<RetryError<io::Error>>> {
         inner.sleep_with(|_| ()).retry_with(policy)?;

@@ -1,4 +1,5 @@
-//! The examples, run as a person runs them. They really wait: `basic_retry` for three seconds, the others for less.
+//! The examples, run from the command line. They really wait: `basic_retry` for three seconds, the
+//! others for less.
 
 use std::process::{Command, Output};
 
@@ -170,7 +171,8 @@ mod command {
         run_with("retry_command", arguments, &[("RETRY_INITIAL_DELAY", "1ms")])
     }
 
-    /// Fails so many times with this exit code, and succeeds then; it counts in a file.
+    /// Returns a script that fails `times` times with this exit code, and then succeeds. It counts
+    /// in a file.
     fn fails(directory: &tempfile::TempDir, times: u32, code: u8) -> String {
         let file = directory.path().join("count");
         let file = file.display();
@@ -226,7 +228,8 @@ mod command {
         assert_eq!(output.status.code(), Some(128 + Signal::SIGUSR1 as i32));
     }
 
-    /// Starts a retry of a script that prints `$PPID`, the id of `retry_command`, and returns that id.
+    /// Starts a retry of a script that prints `$PPID`, the id of `retry_command`. Also returns that
+    /// id.
     fn start(script: &str, delay: &str) -> (Child, Pid) {
         let arguments = ["--attempts", "3", "--", "sh", "-c", script];
         let mut started = command("retry_command", &arguments, &[("RETRY_INITIAL_DELAY", delay)])
@@ -235,7 +238,7 @@ mod command {
             .spawn()
             .expect("cargo runs");
         let mut id = String::new();
-        // A byte at a time, to leave the rest of the output in the pipe.
+        // Reads one byte at a time, to leave the rest of the output in the pipe.
         let output = started.stdout.as_mut().expect("a pipe");
         BufReader::with_capacity(1, output).read_line(&mut id).expect("an id");
         (started, Pid::from_raw(id.trim().parse().expect("an id")))
@@ -257,7 +260,8 @@ mod command {
         }
     }
 
-    /// A command that ends by its handler of the signal, or fails after some seconds without the signal.
+    /// Returns a command that ends by its signal handler, or fails after some seconds without the
+    /// signal.
     fn handles(name: &str, handler: &str) -> String {
         format!(
             "trap '{handler}' {name}; echo $PPID; for _ in $(seq 300); do sleep 0.01; done; exit 4"
@@ -330,7 +334,7 @@ fn async_fetch_gets_all_fifty_pages_and_is_readable_when_piped() {
     let out = text(&output.stdout);
     assert!(output.status.success(), "{out}");
     // 13 pages fail once, 12 twice and 12 three times before they are served.
-    // On a busy machine the client's timeout may add some.
+    // On a busy machine, the client's timeout may cause some more failures.
     let last = out.lines().last().expect("a last line");
     let attempts =
         last.strip_prefix("50 of 50 fetched with ").and_then(|rest| rest.split(' ').next());

@@ -21,7 +21,7 @@ fn is_held(error: &TryLockError) -> bool {
     matches!(error, TryLockError::WouldBlock)
 }
 
-/// Another process: this test program itself, told to hold the lock until its input ends.
+/// Another process: this test program itself, which holds the lock until its input ends.
 struct Holder {
     child: Child,
     said: Lines<BufReader<ChildStdout>>,
@@ -55,9 +55,9 @@ impl Holder {
 fn the_other_process() {
     let Some(path) = std::env::var_os("FILE_LOCK_TEST") else { return };
     let file = File::open(path).expect("the file is there");
-    file.lock().expect("nobody has it yet");
+    file.lock().expect("no process has the lock yet");
     println!("\nlocked");
-    std::io::stdout().flush().expect("somebody reads");
+    std::io::stdout().flush().expect("the parent reads");
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).expect("the input ends");
 }

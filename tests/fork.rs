@@ -1,6 +1,6 @@
-//! Processes forked from one draw different jitter, though a fork copies the parent's state.
+//! Forked processes draw different jitter, although a fork copies the parent's state.
 //!
-//! Without the test harness, whose threads a fork would not copy.
+//! This program runs without the test harness, whose threads a fork would not copy.
 
 mod common;
 
@@ -17,10 +17,10 @@ fn main() {
     use nix::unistd::{ForkResult, fork};
     use retry_ext::{Backoff, Jitter, RetryPolicy};
 
-    /// What a new process, made by a fork of this one, says.
+    /// Forks this process, and returns the child's output.
     fn forked(work: impl FnOnce() -> String) -> String {
         let (mut reader, mut writer) = pipe().expect("a pipe");
-        // SAFETY: this process has one thread, so the child may do whatever the parent may.
+        // SAFETY: this process has one thread, so no restriction applies to the child.
         match unsafe { fork() }.expect("a fork") {
             ForkResult::Child => {
                 drop(reader);
@@ -32,13 +32,13 @@ fn main() {
                 let mut said = String::new();
                 reader.read_to_string(&mut said).expect("the child writes");
                 let end = waitpid(child, None).expect("the child ends");
-                assert_eq!(end, WaitStatus::Exited(child, 0), "it said: {said}");
+                assert_eq!(end, WaitStatus::Exited(child, 0), "its output: {said}");
                 said
             }
         }
     }
 
-    /// A line for each jitter and each way to draw.
+    /// Returns a line for each jitter and each way to draw.
     fn draw() -> String {
         let lines = [Jitter::Full, Jitter::Equal, Jitter::Decorrelated].map(|jitter| {
             let policy = RetryPolicy::new()
@@ -59,7 +59,7 @@ fn main() {
     for _ in 0..4 {
         seen += &forked(draw);
     }
-    // A child that draws before and after its own child does, and one that does not.
+    // One child draws before and after its own child draws. The other child does not draw.
     seen += &forked(|| draw() + &forked(draw) + &draw());
     seen += &forked(|| forked(draw));
     seen += &draw();
@@ -70,7 +70,7 @@ fn main() {
         assert!(!lines[..place].contains(line), "drawn twice: {line}");
     }
 
-    // A loop that was begun before a fork draws its next delay in each process by itself.
+    // A loop that began before a fork draws its next delay separately in each process.
     let mut retry = RetryPolicy::new().with_jitter(Jitter::Full).with_logging(false).start();
     let mut next = || {
         let delay = retry.delay_after(&std::io::ErrorKind::TimedOut).expect("an attempt is left");
@@ -80,7 +80,8 @@ fn main() {
     let nexts = [forked(&mut next), forked(&mut next), next()];
     assert!(nexts[0] != nexts[1] && nexts[1] != nexts[2] && nexts[2] != nexts[0], "{nexts:?}");
 
-    // Each is process 1 of a PID namespace of its own. No draw has been made, or some, or a mere hash map.
+    // Each child is process 1 in a separate PID namespace. The parent has drawn before, and has
+    // made a hash map.
     #[cfg(target_os = "linux")]
     {
         use nix::sched::{CloneFlags, unshare};
@@ -91,7 +92,7 @@ fn main() {
                     assert_eq!(std::process::id(), 1);
                     draw()
                 }),
-                Err(_) => String::new(), // it needs a privilege
+                Err(_) => String::new(), // a namespace needs a privilege
             })
         };
         drop(std::collections::HashMap::<u8, u8>::new());
@@ -107,7 +108,7 @@ fn main() {
         }
     }
 
-    // Not only different, but spread out: children are forked one shortly after the other.
+    // Children that are forked in quick succession draw values that are also spread out.
     let first = || {
         let backoff = Backoff::constant(secs(10)).with_jitter(Jitter::Full);
         backoff.iter().next().expect("endless").as_nanos().to_string()

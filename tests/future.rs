@@ -1,4 +1,4 @@
-//! The asynchronous verb: what the parity with the other drivers does not show.
+//! Async `retry_with`: the behaviour that its parity with the other drivers does not show.
 
 mod common;
 
@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use common::{Counted, ScriptError, ms, poll_to_end, secs};
-// Both traits of the verb are in scope: the compiler tells them apart.
+// Both extension traits are in scope, and the compiler distinguishes their methods.
 use retry_ext::{
     AsyncRetryExt, Jitter, RetryBudget, RetryError, RetryEvent, RetryExt, RetryPolicy,
     SleepOutcome, StopReason, Verdict, attempts,
@@ -55,14 +55,14 @@ fn without_a_runtime_it_works_by_hand() {
         })
         .retry_with(&POLICY),
     );
-    // Two waits, each over at once: two turns for others.
+    // Each of two waits is over at once, and yields to the scheduler once.
     assert_eq!((result, polls), (Ok("done"), 3));
     assert_eq!(waits.take(), [secs(1), secs(2)]);
 }
 
 #[test]
 fn on_smol_it_sleeps_on_its_timer() {
-    // Really sleeps: 2 ms and 4 ms.
+    // This test really sleeps: 2 ms and 4 ms.
     let started = std::time::Instant::now();
     let result = smol::block_on(
         (async || Err::<(), _>(transient()))
@@ -83,7 +83,7 @@ async fn on_tokio_the_default_sleeper_takes_exactly_the_delays() {
 
 #[tokio::test(start_paused = true)]
 async fn r06_deadlines_are_on_the_clock_of_tokio() {
-    // 80 ms of work and a delay of 50 ms do not fit into 100 ms; no time really passes.
+    // 80 ms of work and a delay of 50 ms do not fit into 100 ms. No real time passes.
     let policy = RetryPolicy::new().with_initial_delay(ms(50)).with_max_elapsed(ms(100));
     let slow = async || {
         tokio::time::sleep(ms(80)).await;
@@ -124,7 +124,7 @@ async fn the_loop_form_waits_on_the_clock_of_tokio() {
     assert_eq!(started.elapsed(), secs(3));
 }
 
-/// Sets a flag when it is dropped.
+/// A value that sets a flag when it is dropped.
 struct Dropped<'a>(&'a Cell<bool>);
 
 impl Drop for Dropped<'_> {
@@ -171,7 +171,7 @@ fn dropping_it_in_an_attempt_or_in_a_wait_stops_at_once_and_leaves_nothing() {
 
 #[tokio::test]
 async fn r13_a_zero_delay_yields_so_that_a_timeout_around_it_fires() {
-    // Really runs, for the few milliseconds of the timeout.
+    // This test runs for the few milliseconds of the timeout.
     let policy = RetryPolicy::new()
         .with_initial_delay(Duration::ZERO)
         .with_max_attempts(u32::MAX)
@@ -184,7 +184,7 @@ async fn r13_a_zero_delay_yields_so_that_a_timeout_around_it_fires() {
     assert!(tokio::time::timeout(ms(5), by_loop).await.is_err());
 }
 
-/// Counts how often it is woken.
+/// A waker that counts its wakes.
 #[derive(Default)]
 struct Wakes(AtomicU32);
 
@@ -214,7 +214,7 @@ fn r13_a_wait_that_is_over_at_once_yields_once_and_wakes_once() {
     let fails = || ready(Err(transient()));
     assert_eq!(polls_and_wakes(fails.sleep_with(|_| ready(())).retry_with(five)), (5, 4));
     assert_eq!(polls_and_wakes(fails.sleep_with(|_| ready(())).retry_with(zero)), (5, 4));
-    // The default sleeper makes no timer of no delay, and so needs no runtime for it.
+    // The default sleeper sets no timer for a zero delay, and so needs no runtime for the wait.
     assert_eq!(polls_and_wakes(fails.retry_with(zero)), (5, 4));
     let mut retry = zero.start();
     let by_loop = async {
@@ -234,7 +234,7 @@ fn r13_a_wait_that_is_over_at_once_yields_once_and_wakes_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r13_a_loop_over_mutable_state_can_be_spawned() {
-    // Really waits: twice 1 ms.
+    // This test really waits: twice 1 ms.
     struct Connection {
         failures: u32,
     }
@@ -272,7 +272,7 @@ async fn r13_a_loop_over_mutable_state_can_be_spawned() {
 
 #[test]
 fn a_loop_waits_on_another_runtime() {
-    // Really waits: 1 ms and 2 ms, on smol's timer.
+    // This test really waits: 1 ms and 2 ms, on smol's timer.
     let mut retry = POLICY.with_initial_delay(ms(1)).start().sleep_with(smol::Timer::after);
     let stopped = smol::block_on(async {
         loop {
@@ -287,7 +287,7 @@ fn a_loop_waits_on_another_runtime() {
 
 #[tokio::test]
 async fn r13_a_sleeper_that_does_not_sleep_starves_nobody() {
-    // Really runs, for the few milliseconds of the timeout.
+    // This test runs for the few milliseconds of the timeout.
     let policy = RetryPolicy::new().with_max_attempts(u32::MAX).with_logging(false);
     let busy = (async || Err::<(), _>(transient())).sleep_with(|_| ready(())).retry_with(policy);
     assert!(tokio::time::timeout(ms(5), busy).await.is_err());
@@ -302,7 +302,7 @@ async fn dropping_the_wait_of_a_loop_counts_the_retry_as_made() {
     assert_eq!((retry.attempt(), retry.waited()), (2, secs(1)));
 }
 
-/// Polls until it panics, and again.
+/// Polls the future until it panics, and then once more.
 fn assert_panics_and_has_ended(mut future: Pin<&mut impl Future>, message: &str) {
     for message in [message, "a retry was polled after its end"] {
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -613,7 +613,7 @@ fn it_is_send_where_operation_error_and_hooks_are() {
 
 #[test]
 fn it_is_as_small_as_a_step_of_a_task_allows() {
-    /// 64 bytes, as that of a small request.
+    /// An operation of 64 bytes, the size of a small request.
     struct Operation([u64; 8]);
     impl Future for Operation {
         type Output = Result<u64, ScriptError>;
@@ -635,12 +635,13 @@ fn it_is_as_small_as_a_step_of_a_task_allows() {
     let plain = operation.retry_with(&POLICY);
     let borrowing = (|| Operation([*std::hint::black_box(&first); 8])).retry_with(&POLICY);
     let refined = operation.retry_if(|_| true).on_retry(|_| ()).retry_with(&POLICY);
-    // The timer is 96 bytes on a runtime of one thread alone, 112 with tokio's `rt-multi-thread`.
+    // The timer takes 96 bytes on a single-threaded runtime, and 112 with tokio's
+    // `rt-multi-thread`.
     assert_eq!(size_of_val(&plain), timer + 40 + span);
     assert_eq!(size_of_val(&refined), timer + 40 + span);
     assert_eq!(size_of_val(&borrowing), timer + 48 + span);
     assert!(size_of_val(&plain) <= 152 + span);
-    // A larger operation is the measure itself, and a word more tells it from a wait.
+    // A larger operation determines the size itself. One more word distinguishes the operation from a wait.
     assert_eq!(
         size_of_val(&large.retry_with(&POLICY)),
         size_of_val(&large()).next_multiple_of(8) + 48 + span
@@ -663,7 +664,7 @@ async fn jitter_differs_between_two_tasks_and_repeats_with_a_seed() {
     assert_eq!(waited(seeded).await, seeded.delays().sum());
 }
 
-/// How many errors were alive in each of two waits, with a sleeper whose future gives this answer.
+/// Counts the errors that are alive in each of two waits. The sleeper's future returns `answer`.
 fn alive_in_waits<W: retry_ext::chain::Wake + Copy>(answer: W) -> Vec<u32> {
     let (alive, waits) = (Cell::new(0), RefCell::new(Vec::new()));
     let fails = || {

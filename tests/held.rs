@@ -1,4 +1,5 @@
-//! Rule 14: a failed outcome is not kept. It may own the connection, lock or permit of the next attempt.
+//! Rule 14: a failed outcome is not kept, because it may own the connection, lock or permit of the
+//! next attempt.
 
 mod common;
 
@@ -53,7 +54,7 @@ fn wait<W>(journal: &Journal, answer: W) -> W {
     answer
 }
 
-/// The journal of a run whose final error is dropped at its end.
+/// Returns the journal of a run. The final error is dropped at the end of the run.
 fn journal(run: impl FnOnce(&Journal, &mut World<'_>)) -> Vec<String> {
     let journal = Journal::default();
     run(&journal, &mut World { journal: &journal, calls: 0 });
@@ -124,7 +125,7 @@ fn p29_a_future_on_a_real_timer_drops_its_failure_before_the_next_call() {
     assert_eq!(seen, ["call 1", "drop 1", "call 2", "drop 2", "call 3", "drop 3"]);
 }
 
-/// Really sleeps, for no time.
+/// This test calls the real sleep with a delay of zero.
 #[test]
 fn p29_a_loop_drops_its_failure_before_the_wait() {
     let seen = journal(|journal, world| {
@@ -183,7 +184,8 @@ fn p29_a_cancelled_wait_gives_the_failure_back_in_every_form() {
     assert_eq!(seen, expected);
 }
 
-/// An error that owns a lock. Taking the lock again while it lives fails the test instead of blocking it.
+/// An error that owns a lock. Taking the lock again while the error lives fails the test instead of
+/// blocking it.
 #[derive(IsTransient)]
 #[transient]
 struct Busy<'a>(#[expect(dead_code, reason = "it is held")] MutexGuard<'a, ()>);
@@ -278,7 +280,8 @@ fn one_worker(listener: &TcpListener) {
     }
 }
 
-/// Really waits, for 1 ms. The answer that the error owns keeps its connection, and so the worker, busy.
+/// This test really waits, for 1 ms. The response that the error owns keeps its connection busy,
+/// and so the worker.
 #[test]
 fn p29_a_failure_that_owns_a_response_frees_the_only_worker_of_a_server() {
     use ureq::http::Response;

@@ -21,7 +21,7 @@ fn call(server: &Server) -> Result<String, CallError> {
     Ok(agent.get(&server.url).call()?.check_status()?.body_mut().read_to_string()?)
 }
 
-/// Really waits, but only for what a client's timeout takes.
+/// Calls the server until the retry ends. Only a client's timeout takes real time.
 fn fetch(server: &Server) -> (Result<String, RetryError<CallError>>, Vec<String>, Vec<Duration>) {
     let heard = RefCell::new(Vec::new());
     let mut waits = Vec::new();
@@ -95,7 +95,7 @@ fn a_hint_as_a_date_is_waited_for() {
     let server = start(&[Answer::too_many_requests(date), Answer::ok("page")]);
     let (result, _, waits) = fetch(&server);
     assert!(result.is_ok());
-    // A date has whole seconds, and this one has come a little nearer.
+    // A date has whole seconds, and this date is a little nearer now.
     assert!(waits[0] > Duration::from_secs(15) && waits[0] <= Duration::from_secs(20), "{waits:?}");
 }
 
@@ -136,13 +136,13 @@ fn a_crowd_that_was_told_one_time_does_not_come_back_together() {
     waits.sort_unstable();
     waits.dedup();
     assert_eq!(waits.len(), 20);
-    // A quarter of the hint is wider than the second of the backoff.
+    // A quarter of the hint is wider than the backoff's second.
     assert!(waits[0] >= Duration::from_secs(7) && waits[19] <= Duration::from_millis(8_750));
 }
 
 #[test]
 fn no_attempt_is_made_before_the_hint() {
-    // Really sleeps: for the second that the server asks for.
+    // This test really sleeps, for the second that the server asks for.
     let server = start(&[Answer::too_many_requests("1"), Answer::ok("page")]);
     let policy = RetryPolicy::new().with_initial_delay(Duration::from_millis(1));
     let started = Instant::now();

@@ -1,4 +1,4 @@
-//! `RetryIteratorExt`: what the parity with the verb does not show.
+//! `RetryIteratorExt`: the behaviour that its parity with `retry_with` does not show.
 
 mod common;
 
@@ -12,10 +12,10 @@ use std::time::Duration;
 use common::{Break, Busy, Fail, ScriptError, Step, Succeed, ms, secs};
 use retry_ext::{RetryBudget, RetryIteratorExt, RetryPolicy, SleepOutcome, StopReason};
 
-/// How an item ended: with a value, or after so many attempts for this reason.
+/// The end of an item: a value, or the number of attempts and the reason.
 type End = Result<(), (u32, StopReason)>;
 
-/// The ends of all items that a script of single outcomes turns into, and the waits.
+/// Returns the ends of all items for a script of single outcomes, and the waits.
 fn items(policy: RetryPolicy, script: &[Step]) -> (Vec<End>, Vec<Duration>) {
     let mut waits = Vec::new();
     let ends = script
@@ -216,7 +216,7 @@ fn a_predicate_and_a_hook_refine_it() {
 
 #[test]
 fn each_item_has_a_deadline_of_its_own() {
-    // Really takes time: each item 8 ms, all together more than the deadline of 40 ms.
+    // This test takes real time: 8 ms for each item, and more than the deadline of 40 ms for all.
     let policy = RetryPolicy::new().with_initial_delay(ms(1)).with_max_elapsed(ms(40));
     let slow = [Fail(1), Succeed].repeat(8).into_iter().map(|step| {
         std::thread::sleep(ms(4));
@@ -227,8 +227,8 @@ fn each_item_has_a_deadline_of_its_own() {
 
 #[test]
 fn a_real_accept_loop_goes_on_after_errors() {
-    // Really waits, for milliseconds: a listener that does not block says `WouldBlock` until somebody
-    // calls.
+    // This test really waits, for milliseconds: a non-blocking listener returns `WouldBlock` until
+    // a client connects.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.set_nonblocking(true).expect("a listener that does not block");
     let address = listener.local_addr().expect("an address");
@@ -236,7 +236,7 @@ fn a_real_accept_loop_goes_on_after_errors() {
         std::thread::spawn(move || {
             std::thread::sleep(ms(5));
             let mut stream = TcpStream::connect(address).expect("the listener is there");
-            writeln!(stream, "{name}").expect("somebody reads");
+            writeln!(stream, "{name}").expect("the server reads");
         })
     };
     let clients = [client("a"), client("b")];
@@ -280,7 +280,7 @@ fn none_is_passed_on_before_the_source_is_asked_again() {
     assert_eq!(stopped.reason(), StopReason::SourceEnded);
     assert_eq!(items.size_hint(), (0, Some(0)));
     assert!(items.next().is_none());
-    assert!(items.next().is_some_and(|item| item.is_ok()), "a source that goes on is gone on with");
+    assert!(items.next().is_some_and(|item| item.is_ok()), "a source may continue after its end");
     assert!(items.next().is_none());
 }
 
@@ -306,7 +306,7 @@ fn a_source_that_panics_may_be_gone_on_with() {
 
 #[test]
 fn r06_the_time_of_the_source_counts() {
-    // Really takes time: 80 ms for the item and a delay of 50 ms do not fit into 100 ms.
+    // This test takes real time: 80 ms for the item and a delay of 50 ms do not fit into 100 ms.
     let policy = RetryPolicy::new().with_initial_delay(ms(50)).with_max_elapsed(ms(100));
     let slow = std::iter::repeat_with(|| {
         std::thread::sleep(ms(80));

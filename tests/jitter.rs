@@ -1,8 +1,8 @@
-//! Jitter as a distribution: each against the uniform one over its range, draw by draw, seed by seed,
-//! from the iterator and through the verb.
+//! Jitter as a distribution. Each draw is compared with the uniform distribution over its range,
+//! from the iterator and through `retry_with`.
 //!
-//! Where seeds are fixed, the level is one in a million for each of some 700 tests of fit: a change of the
-//! generator has a chance of one in a thousand to be refused though it is sound.
+//! For fixed seeds, the level is one in a million for each of some 700 tests of fit. A sound change
+//! of the generator has a chance of one in a thousand to be refused.
 
 mod common;
 
@@ -18,7 +18,7 @@ use common::{Busy, Fail, Step, ms, play, secs};
 use retry_ext::{Backoff, Jitter, RetryPolicy};
 
 const DRAWS: usize = 20_000;
-/// The default.
+/// The default cap.
 const CAP: Duration = secs(60);
 const JITTERS: [Jitter; 3] = [Jitter::Full, Jitter::Equal, Jitter::Decorrelated];
 
@@ -29,7 +29,7 @@ const fn nanos(nanos: u64) -> Duration {
 /// A range of delays, both ends included.
 type Range = (Duration, Duration);
 
-/// What a delay is drawn from by rule 4, after the one `before` it.
+/// Returns the range of a delay by rule 4, after the delay `before` it.
 fn range(jitter: Jitter, initial: Duration, nominal: Duration, before: Option<Duration>) -> Range {
     match jitter {
         Jitter::Full => (Duration::ZERO, nominal),
@@ -39,7 +39,8 @@ fn range(jitter: Jitter, initial: Duration, nominal: Duration, before: Option<Du
     }
 }
 
-/// A range with a hint as its floor, by rule 5. It is at least a quarter of the hint wide, below the ceiling.
+/// Returns a range with a hint as its floor, by rule 5. The range is at least a quarter of the hint
+/// wide, below the ceiling.
 fn above(hint: Duration, (low, high): Range, ceiling: Duration) -> Range {
     if hint <= low {
         return (low, high);
@@ -47,7 +48,7 @@ fn above(hint: Duration, (low, high): Range, ceiling: Duration) -> Range {
     (hint, (hint + high.saturating_sub(low).max(hint / 4)).min(ceiling))
 }
 
-/// Where each delay of a constant backoff lies in what it is drawn from.
+/// Returns the place of each delay of a constant backoff in its range.
 fn places(jitter: Jitter, nominal: Duration, delays: impl Iterator<Item = Duration>) -> Vec<f64> {
     let mut before = None;
     delays
@@ -58,7 +59,7 @@ fn places(jitter: Jitter, nominal: Duration, delays: impl Iterator<Item = Durati
         .collect()
 }
 
-/// Places that are `distance` apart, each in one pair only.
+/// Returns pairs of places that are `distance` apart. Each place is in one pair only.
 fn pairs(places: &[f64], distance: usize) -> impl Iterator<Item = (f64, f64)> {
     places.chunks_exact(2 * distance).flat_map(move |block| {
         let (ones, others) = block.split_at(distance);
@@ -66,7 +67,7 @@ fn pairs(places: &[f64], distance: usize) -> impl Iterator<Item = (f64, f64)> {
     })
 }
 
-/// Uniform, and no draw tells of one of the next.
+/// Asserts that the places are uniform, and that draws near each other are independent.
 #[track_caller]
 fn assert_random(places: &[f64], level: f64, what: &str) {
     assert_uniform(places, level, what);
@@ -75,7 +76,7 @@ fn assert_random(places: &[f64], level: f64, what: &str) {
     }
 }
 
-/// The draws of a backoff whose range stays the same, at several seeds.
+/// Asserts that the draws of a backoff with a constant range are random, at several seeds.
 #[track_caller]
 fn assert_draws(backoff: Backoff, (low, high): Range) {
     for seed in [0, 42, u64::MAX] {
@@ -91,17 +92,17 @@ fn around(nominal: Duration, jitter: Jitter) -> Backoff {
 
 #[test]
 fn the_tests_of_fit_give_the_p_of_the_tables() {
-    // The points of Kolmogorov's distribution with 10, 5 and 1 % above them.
+    // Above these points of Kolmogorov's distribution lie 10, 5 and 1 %.
     for (scaled, p) in [(1.2238, 0.1), (1.3581, 0.05), (1.6276, 0.01)] {
-        // Evenly spread places, all moved by as much as makes that distance.
+        // The places are evenly spread, and all are moved by this distance.
         let distance = scaled / (20.0 + 0.12 + 0.11 / 20.0);
         let places: Vec<f64> =
             (0..400).map(|i| f64::from(i) / 400.0 + distance).map(|place| place.min(1.0)).collect();
         assert!((kolmogorov_smirnov(&places) / p - 1.0).abs() < 1e-3);
     }
     assert!((kolmogorov_smirnov(&[0.125, 0.375, 0.625, 0.875]) - 1.0).abs() < 1e-3);
-    // Statistics of 11.1, 15.1 and 20.5 with 5 degrees of freedom: 5, 1 and 0.1 % are above them. The
-    // bound is not below that.
+    // With 5 degrees of freedom, 5, 1 and 0.1 % lie above the statistics 11.1, 15.1 and 20.5. The
+    // bound is at least as high.
     for (off, p) in [(236, 0.05), (275, 0.01), (320, 0.001)] {
         let bound = chi_square(&[10_000 + off, 10_000 - off, 10_000, 10_000, 10_000, 10_000]);
         assert!(bound > p && bound < 40.0 * p, "{bound} for {p}");
@@ -123,13 +124,13 @@ fn r04_at_the_cap_the_draws_are_still_uniform_below_it() {
     let capped = |jitter| around(secs(600), jitter).with_max_delay(CAP);
     assert_draws(capped(Jitter::Full), (Duration::ZERO, CAP));
     assert_draws(capped(Jitter::Equal), (CAP / 2, CAP));
-    // Its range would be a single point.
+    // Otherwise, the range of decorrelated jitter would be a single point.
     assert_draws(capped(Jitter::Decorrelated), (CAP / 2, CAP));
 }
 
 #[test]
 fn ranges_that_do_not_divide_the_generators_have_no_favourites() {
-    // A remainder would draw the lower third of the first twice as often as the rest.
+    // A remainder would draw the lower third of the first range twice as often as the rest.
     for nominal in [nanos(3 << 62), nanos(u64::MAX - 1), nanos((1 << 63) + 1)] {
         let backoff = around(nominal, Jitter::Full).with_max_delay(Duration::MAX);
         assert_draws(backoff, (Duration::ZERO, nominal));
@@ -197,7 +198,7 @@ fn decorrelated_takes_the_first_delay_of_a_custom_backoff_for_the_initial_one() 
 
 #[test]
 fn r04_the_first_decorrelated_delays_of_small_ranges_are_equally_likely() {
-    // From 2 ns to three times that.
+    // The range is 2 ns to 6 ns.
     let mut cells = [0; 5];
     let backoff = around(nanos(2), Jitter::Decorrelated);
     for seed in 0..10_000 {
@@ -211,7 +212,7 @@ fn r04_the_first_decorrelated_delays_of_small_ranges_are_equally_likely() {
 
 type Seeds = (&'static str, fn(u64) -> u64);
 
-/// Ways in which people number their clients.
+/// Usual ways to number clients.
 const SEEDS: [Seeds; 4] = [
     ("one after the other", |number| number),
     ("over the edge", |number| number.wrapping_sub(10_000)),
@@ -238,15 +239,16 @@ fn r12_no_seed_draws_what_another_draws_at_another_retry() {
     for (how, seed) in SEEDS {
         let backoff = around(nanos(1 << 63), Jitter::Full).with_max_delay(Duration::MAX);
         let delays = |number| backoff.with_seed(seed(number)).iter().take(4);
-        // Of a range so wide, 4,000 draws have two equal ones with a chance of 1e-12.
+        // In so wide a range, two of 4,000 draws are equal with a chance of 1e-12.
         let different: HashSet<Duration> = (0..1_000).flat_map(delays).collect();
         assert_eq!(different.len(), 4_000, "seeds {how}");
     }
 }
 
-/// One lucky seed proves little. The p of many must be uniform itself, neither too small (draws that
-/// are not uniform) nor too large (draws that are more even than chance); L'Ecuyer and Simard,
-/// "`TestU01`", ACM Transactions on Mathematical Software 33, 2007, section 2 tests in two such levels.
+/// One lucky seed proves little, so the p of many seeds must be uniform itself. Too small a p means
+/// draws that are not uniform. Too large a p means draws that are more even than chance. L'Ecuyer
+/// and Simard, "`TestU01`", ACM Transactions on Mathematical Software 33, 2007, section 2 tests in
+/// two such levels.
 #[test]
 fn at_a_thousand_seeds_the_draws_are_as_uneven_as_chance_is() {
     for jitter in JITTERS {
@@ -258,15 +260,16 @@ fn at_a_thousand_seeds_the_draws_are_as_uneven_as_chance_is() {
             })
             .collect();
         assert_uniform(&p, FIXED, &format!("the p of {jitter:?}"));
-        // Of 1,000 sound seeds one in a hundred is refused at 1 %; more than 28 are with a chance of
-        // 6e-7, by the binomial distribution.
+        // Of 1,000 sound seeds, one in a hundred is refused at 1 %. More than 28 are refused with a
+        // chance of 6e-7, by the binomial distribution.
         let refused = p.iter().filter(|p| **p < 0.01).count();
         assert!(refused <= 28, "{jitter:?}: {refused} of 1,000 seeds are refused at 1 %");
     }
 }
 
-/// The waits of many runs, as the sleeper gets them: those before the first retry, the second and so
-/// on, each uniform over its range by the rules, and independent of the one before.
+/// Asserts the distribution of the waits of many runs, as the sleeper receives them. The waits
+/// before the first retry, the second and so on are each uniform over their range, and independent
+/// of the previous wait.
 #[track_caller]
 fn assert_waits(runs: impl IntoIterator<Item = RetryPolicy>, level: f64, script: &[Step]) {
     let mut places = [const { Vec::new() }; 3];
@@ -300,13 +303,13 @@ fn assert_waits(runs: impl IntoIterator<Item = RetryPolicy>, level: f64, script:
     }
 }
 
-/// At many seeds, which have nothing in common.
+/// Returns the policy with each of many seeds, which have nothing in common.
 fn seeded(policy: RetryPolicy) -> impl Iterator<Item = RetryPolicy> {
     let mut seeds = fastrand::Rng::with_seed(1);
     repeat_with(move || policy.with_seed(seeds.u64(..))).take(10_000)
 }
 
-/// Three retries, with nominal delays of 10, 20 and 40 s.
+/// Returns a policy of three retries, with nominal delays of 10, 20 and 40 s.
 fn three_retries(jitter: Jitter) -> RetryPolicy {
     RetryPolicy::new()
         .with_max_attempts(4)
@@ -325,7 +328,8 @@ fn r04_the_waits_of_the_verb_are_uniform_before_each_retry() {
 #[test]
 fn r05_a_hint_moves_the_range_up_and_the_waits_stay_uniform_in_it() {
     for jitter in JITTERS {
-        // Below every range, within some, above each, and where the cap cuts them off.
+        // The hints lie below every range, within some, above each, and near the cap, which cuts
+        // the ranges off.
         for hint in [ms(1), secs(4), secs(12), secs(35), secs(55)] {
             assert_waits(seeded(three_retries(jitter)), FIXED, &[Busy(hint)]);
         }
