@@ -1,4 +1,5 @@
-//! The log records, as a logger sees them. One process, one logger, one test after another.
+//! The log records, as a logger receives them. The tests share one logger, and run one after
+//! another.
 
 mod common;
 
@@ -29,7 +30,7 @@ impl Line {
 }
 
 static LINES: Mutex<Vec<Line>> = Mutex::new(Vec::new());
-/// Whether the logger retries something of its own, such as a connection.
+/// Whether the logger itself retries something, such as a connection.
 static LOGGER_RETRIES: AtomicBool = AtomicBool::new(false);
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -343,7 +344,7 @@ fn r10_every_way_of_giving_up_on_a_transient_error_is_told_once() {
     let cancelled = || std::future::ready(std::ops::ControlFlow::Break(()));
     assert!(smol::block_on(fails.sleep_with(|_| cancelled()).retry_with(LOAD)).is_err());
     assert_eq!(reason(), "Cancelled");
-    // Asked again, a stopped context does not complain again.
+    // A stopped context does not warn again if it is asked again.
     assert!(retry.delay_after(&ScriptError::Transient(1)).is_err());
     assert_eq!(taken(), []);
 }

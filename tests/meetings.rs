@@ -1,4 +1,5 @@
-//! Verdicts, time limits, computed delays and retry loops where they meet the rules: outages, panics, deadlines.
+//! Verdicts, time limits, computed delays and retry loops in combination with the rules: outages,
+//! panics, deadlines.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -39,7 +40,7 @@ fn judge(outcome: &Result<u16, Error>) -> Verdict {
 fn p44_a_loop_that_returned_a_last_value_counts_the_next_operation_afresh() {
     let mut retry = RetryPolicy::new().start().classify(judge).sleep_with(|_| ());
     assert_eq!(retry.step(Ok(404)).unwrap(), Some(404));
-    // Another operation on the same context. Its caller has seen no error.
+    // Another operation begins on the same context. The caller has seen no error.
     assert_eq!(retry.step(Ok(503)).unwrap(), None);
 }
 
@@ -97,7 +98,7 @@ fn r04_decorrelated_draws_differ_if_computed_delays_grow_fast() {
     assert!(last.len() > 1, "{last:?}");
 }
 
-/// Returns the calls of a failing source in a minute, with an empty budget or without one.
+/// Counts the calls of a failing source in a minute, with an empty budget or an ample one.
 fn calls_in_a_minute(policy: RetryPolicy, is_budget_empty: bool) -> u32 {
     let min_retries = if is_budget_empty { 0 } else { MANY };
     let budget = RetryBudget::new().with_min_retries(min_retries);
@@ -128,7 +129,7 @@ async fn r06_at_the_deadline_no_attempt_is_started_that_has_no_time() {
     let calls = Cell::new(0);
     let hangs = || {
         calls.set(calls.get() + 1);
-        let is_last = calls.get() == MANY; // would never end otherwise
+        let is_last = calls.get() == MANY; // otherwise the test would never end
         async move { if is_last { Ok(()) } else { pending::<Result<(), Error>>().await } }
     };
     let policy = RetryPolicy::within(secs(3)).with_initial_delay(Duration::ZERO);

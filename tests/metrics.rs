@@ -95,7 +95,7 @@ fn every_metric_has_its_documented_name_labels_type_unit_and_help() {
     check_with_promtool(&page);
 }
 
-/// Asks `promtool check metrics` for complaints, if it is installed.
+/// Runs `promtool check metrics` on the page, if it is installed.
 fn check_with_promtool(page: &str) {
     let promtool = Command::new("promtool")
         .args(["check", "metrics"])
@@ -209,7 +209,7 @@ fn r1_attempts_and_retries_are_those_that_the_stats_count() {
             run(script, LOAD);
             let _end = steps(script).observe(&stats).sleep_with(|_| ()).retry_with(LOAD);
         }
-        // A cancelled wait, and an iterator whose source ends instead of a retry.
+        // One wait is cancelled, and the source of one iterator ends instead of a retry.
         let cancel = |_| ControlFlow::Break(());
         let source = || [Fail(1).play()].into_iter();
         assert!(steps(&[Fail(1)]).observe(&METRICS).sleep_with(cancel).retry_with(LOAD).is_err());
@@ -248,7 +248,8 @@ fn r1_a_refusal_of_an_operation_from_another_process_is_no_attempt() {
     let page = page(|| {
         let observed = || policy.start().observe(&METRICS);
         assert!(observed().delay_after(&ScriptError::Transient(1)).is_ok());
-        // In another process, after the deadline; and one that never got an attempt.
+        // One operation continues in another process after the deadline, and one never gets an
+        // attempt.
         assert!(observed().resume(2, secs(61)).is_err());
         assert!(observed().resume(1, secs(61)).is_err());
     });

@@ -1,6 +1,6 @@
-//! Whatever is pointless without its result warns where that is dropped.
+//! Each value that is pointless without use warns when it is dropped.
 //!
-//! Each line below drops one, and expects the warning: where it does not come, that expectation is
+//! Each line below drops one value and expects the warning. Without the warning, the expectation is
 //! unfulfilled, and this file does not compile.
 
 #![deny(unfulfilled_lint_expectations)]
@@ -17,10 +17,10 @@ use retry_ext::{
     SleepOutcome, StatusError, StopReason, codes,
 };
 
-/// One for each line, so that the compiler points to it.
+/// Expects the warning for each line, so that the compiler points to the line.
 macro_rules! warns {
     ($dropped:expr) => {
-        #[expect(unused_must_use, reason = "the warning is what is tested")]
+        #[expect(unused_must_use, reason = "the test expects this warning")]
         {
             $dropped;
         }

@@ -1,7 +1,7 @@
 //! Twelve clients at once against a real nginx that lets one request through every 20 ms (`limit_req`).
 //!
-//! Really waits: about a second. Without an nginx on the machine, it prints "not checked" and passes. Without the
-//! test harness, which would hide that line.
+//! This test really waits, for about a second. Without an nginx on the machine, it prints "not
+//! checked" and passes. It runs without the test harness, which would hide that line.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 const CLIENTS: usize = 12;
 
-/// That of `retry-after-ms` in the configuration.
+/// The hint, equal to `retry-after-ms` in the configuration.
 const HINT: Duration = Duration::from_millis(20);
 
 const BACKOFF: Backoff = Backoff::exponential()
@@ -26,13 +26,13 @@ const BACKOFF: Backoff = Backoff::exponential()
     .with_max_delay(Duration::from_millis(200))
     .with_jitter(Jitter::Full);
 
-/// As often as it takes, in a time that only a broken server or a broken policy exceeds.
+/// Unlimited attempts, in a time that only a broken server or a broken policy exceeds.
 const POLICY: RetryPolicy =
     RetryPolicy::within(Duration::from_secs(20)).with_backoff(BACKOFF).with_logging(false);
 
 fn main() {
     let Some(nginx) = find_nginx() else {
-        println!("nginx: not checked, there is none in the PATH, /usr/sbin or /usr/local/sbin");
+        println!("nginx: not checked, no program in the PATH, /usr/sbin or /usr/local/sbin");
         return;
     };
     let server = Nginx::start(&nginx);
@@ -49,7 +49,7 @@ fn main() {
     assert_eq!((lines("200 /once"), lines("429 /once")), (pages.len(), refused.len()));
     for (name, clients) in [("ureq", by_ureq), ("reqwest", by_reqwest)] {
         assert!(clients.iter().all(|client| client.served), "{name}: all are served");
-        // The server and the hooks count the same, and no client waited less than the hint.
+        // The server's log and the hooks agree, and no client waited less than the hint.
         let waits: Vec<_> = clients.iter().flat_map(|client| &client.waits).collect();
         assert_eq!(lines(&format!("200 /{name}")), CLIENTS, "{name}");
         assert_eq!(lines(&format!("429 /{name}")), waits.len(), "{name}");
@@ -68,7 +68,7 @@ fn find_nginx() -> Option<PathBuf> {
     folders.map(|folder| folder.join("nginx")).find(|program| program.is_file())
 }
 
-/// What one client got.
+/// The result of one client.
 struct Client {
     served: bool,
     waits: Vec<Duration>,
@@ -142,7 +142,7 @@ struct Nginx {
 impl Nginx {
     fn start(program: &Path) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        // Free now; nginx itself cannot take one that is.
+        // The port is free now. nginx itself cannot choose a free port.
         let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = address.expect("a free port");
         fs::write(folder.path().join("nginx.conf"), configuration(address)).expect("a file");
@@ -157,7 +157,7 @@ impl Nginx {
         format!("http://{}/{page}", self.address)
     }
 
-    /// Lets it write its log to the end, and returns the log.
+    /// Stops the server after it has written its log to the end. Returns the log.
     fn stop(mut self) -> String {
         let mut quit = command(&self.program, self.folder.path());
         assert!(quit.args(["-s", "quit"]).status().expect("nginx runs").success());
@@ -168,7 +168,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Both fail if it has ended.
+        // Both calls fail if the process has ended.
         drop(self.process.kill());
         drop(self.process.wait());
     }
@@ -184,7 +184,8 @@ fn command(program: &Path, folder: &Path) -> Command {
     command
 }
 
-/// All paths are relative to the folder. One process, so that no other user has to read the folder.
+/// Returns a configuration with paths relative to the folder. The server is one process, so that no
+/// other user has to read the folder.
 fn configuration(address: SocketAddr) -> String {
     format!(
         "daemon off;

@@ -1,4 +1,4 @@
-//! `Observer` and `RetryStats`: who hears what, through every driver.
+//! `Observer` and `RetryStats`: their reports, through every driver.
 
 mod common;
 
@@ -12,7 +12,7 @@ use retry_ext::{
     StopReason,
 };
 
-/// Writes down what it hears.
+/// An observer that writes down its reports.
 #[derive(Default)]
 struct Diary(Mutex<Vec<String>>);
 
@@ -20,11 +20,11 @@ impl Diary {
     fn note(&self, observation: &Observation, what: &str) {
         let Observation { name, attempt, max_attempts, waited, .. } = observation;
         let line = format!("{} {attempt}/{max_attempts} {waited:?}: {what}", name.unwrap_or("-"));
-        self.0.lock().expect("nobody panics with the lock").push(line);
+        self.0.lock().expect("the lock is not poisoned").push(line);
     }
 
     fn read(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().expect("nobody panics with the lock"))
+        std::mem::take(&mut self.0.lock().expect("the lock is not poisoned"))
     }
 }
 
@@ -49,7 +49,7 @@ fn steps(script: &[Step]) -> impl FnMut() -> Result<(), ScriptError> + '_ {
     move || script.next().expect("the script is long enough").play()
 }
 
-/// The same script through every driver; all must hear the same.
+/// Plays the script through every driver. Returns the reports, which must be the same for all.
 fn heard(script: &[Step]) -> Vec<String> {
     let diary = Diary::default();
     let _end = steps(script).observe(&diary).sleep_with(|_| ()).retry_with(POLICY);
@@ -133,7 +133,7 @@ fn logging_off_does_not_silence_the_observer() {
     assert_eq!(diary.read().len(), 2);
 }
 
-/// An observer that retries, and is observed by itself.
+/// An observer that retries, and observes its own retries.
 #[derive(Default)]
 struct Retrying(AtomicU32);
 

@@ -1,5 +1,6 @@
-//! Rule 15: state first, then reports. Every classifier, hook, observer, sleeper and logger may panic at every place;
-//! afterwards the budget, the counters and the context are as if it had not.
+//! Rule 15: state first, then reports. Every classifier, hook, observer, sleeper and logger may
+//! panic, at every place. Afterwards, the budget, the counters and the context are as if there had
+//! been no panic.
 
 mod common;
 
@@ -17,7 +18,7 @@ use retry_ext::{
     RetryPolicy, RetryStats, StopReason,
 };
 
-/// Who panics.
+/// The part that panics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Who {
     Classifier,
@@ -39,7 +40,7 @@ thread_local! {
     static ARMED: Cell<Option<Who>> = const { Cell::new(None) };
 }
 
-/// Panics once, if it is this one's turn.
+/// Panics once, if this part is armed.
 fn turn(who: Who) {
     if ARMED.get() == Some(who) {
         ARMED.set(None);
@@ -92,7 +93,7 @@ fn set_logger() {
     log::set_max_level(LevelFilter::Trace);
 }
 
-/// Transient, and a classifier that may panic.
+/// A transient error, whose classification may panic.
 #[derive(Debug)]
 struct Failure;
 
@@ -103,7 +104,7 @@ impl IsTransient for Failure {
     }
 }
 
-/// What remains after the panic: retries charged to the budget, and the counters.
+/// The state after a panic: the retries charged to the budget, and the counters.
 #[derive(Debug, PartialEq, Eq)]
 struct Left {
     charged: u32,
@@ -185,7 +186,7 @@ fn p38_whoever_panics_in_whatever_form_nothing_is_booked_twice_or_lost() {
     set_logger();
     let left_by =
         |charged, retries, succeeded, gave_up| Left { charged, retries, succeeded, gave_up };
-    // With the number of failures before a success: who panics, and what is left.
+    // Each row has the failures before a success, the part that panics, and the state afterwards.
     let table = [
         (9, Classifier, left_by(0, 0, 0, 0)),
         (9, OnRetry, left_by(1, 1, 0, 0)),
@@ -223,7 +224,8 @@ fn p38_whoever_panics_in_whatever_form_nothing_is_booked_twice_or_lost() {
 #[test]
 fn p38_a_context_stands_where_its_decision_left_it() {
     set_logger();
-    // Who panics in which call, then: the attempt, what was waited, and the next answer to a failure.
+    // Each row has the part that panics, the attempt, the time waited, and the next answer to a
+    // failure.
     for (who, attempt, waited, next) in [
         (Classifier, 1, secs(0), Ok(secs(1))), // nothing was decided
         (OnRetry, 2, secs(1), Ok(secs(2))),

@@ -1,4 +1,4 @@
-//! One script of outcomes, every driver: the same calls, waits, events and end.
+//! One script of outcomes through every driver: the same calls, waits, events and end.
 
 mod common;
 
@@ -86,7 +86,7 @@ fn values_that_are_failures_look_the_same_and_are_returned() {
         {
             let mut expected = by_closure(policy, &mut Endless::new(script).with_ends(ends));
             if let Err(stop) = &mut expected.end {
-                stop.next_delay = None; // which an observer does not see
+                stop.next_delay = None; // an observer does not see it
             }
             let seen = by_values(policy, &mut Endless::new(script).with_ends(ends));
             assert_eq!(seen, expected, "under {policy:?} of {script:?}, {ends:?}");
@@ -113,7 +113,7 @@ fn r09_a_budget_of_the_chain_is_one_of_the_policy() {
 
 #[test]
 fn the_reference_itself_does_what_the_rules_say() {
-    // So that parity is not the agreement of drivers that do nothing.
+    // Without this test, parity could be the agreement of drivers that do nothing.
     let script = [Fail(1), Busy(secs(5)), Fail(2)];
     for (name, driver) in DRIVERS {
         let seen = driver(RetryPolicy::new(), &mut Endless::new(&script));
@@ -132,7 +132,7 @@ fn the_reference_itself_does_what_the_rules_say() {
 
 #[test]
 fn r06_every_driver_goes_on_after_a_woken_wait_and_does_not_add_it() {
-    // Three waits of 2 s, of which one has passed, would not all fit if the others counted.
+    // One of three waits of 2 s has passed. All three would not fit if the woken waits counted.
     let policy = RetryPolicy::from(Backoff::constant(secs(2))).with_max_elapsed(secs(4));
     let policy = policy.with_max_attempts(4);
     for (name, driver) in DRIVERS {
@@ -150,7 +150,7 @@ fn r06_every_driver_goes_on_after_a_woken_wait_and_does_not_add_it() {
 fn every_driver_asks_a_custom_backoff_once_for_each_retry() {
     static ASKED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
     fn delay(retry: u32) -> Duration {
-        ASKED.lock().expect("nobody panics with the lock").push(retry);
+        ASKED.lock().expect("the lock is not poisoned").push(retry);
         Duration::from_nanos(u64::from(retry))
     }
     let policy = RetryPolicy::from(Backoff::custom(delay)).with_max_attempts(4);
@@ -158,12 +158,12 @@ fn every_driver_asks_a_custom_backoff_once_for_each_retry() {
         (Jitter::None, [1, 2, 3]),
         (Jitter::Full, [1, 2, 3]),
         (Jitter::Equal, [1, 2, 3]),
-        // It follows its own draws, and asks for the initial delay alone.
+        // Decorrelated jitter follows its own draws, and asks for the initial delay alone.
         (Jitter::Decorrelated, [1, 1, 1]),
     ] {
         for (name, driver) in DRIVERS {
             assert_eq!(driver(policy.with_jitter(jitter), &mut Endless::new(&[Fail(1)])).calls, 4);
-            let asked = std::mem::take(&mut *ASKED.lock().expect("nobody panics with the lock"));
+            let asked = std::mem::take(&mut *ASKED.lock().expect("the lock is not poisoned"));
             assert_eq!(asked, expected, "{name}, {jitter:?}");
         }
     }

@@ -1,5 +1,5 @@
-//! Inputs that broke other retry libraries. The number in a name is the line in the list of them,
-//! which `CONTRIBUTING.md` gives.
+//! Inputs that broke other retry libraries. The number in a test's name is the line of the input in
+//! the list that `CONTRIBUTING.md` gives.
 
 mod common;
 
@@ -76,7 +76,7 @@ fn p05_a_first_delay_above_the_cap_is_the_cap() {
     let policy = RetryPolicy::new().with_initial_delay(secs(120));
     assert_eq!(policy.delays().next(), Some(secs(60)));
     assert_eq!(play(policy, &failing(1)).waits, [secs(60)]);
-    // A constant raises its own cap.
+    // A constant backoff raises its own cap.
     assert_eq!(Backoff::constant(secs(120)).delay(1), secs(120));
     assert_eq!(Backoff::constant(secs(120)).with_max_delay(secs(60)).delay(1), secs(60));
     assert_eq!(Backoff::custom(|_| secs(120)).delay(1), secs(60));
@@ -179,16 +179,16 @@ fn p09_delays_of_500_microseconds_stay_500_microseconds() {
 fn p10_100_ms_times_2_is_exact() {
     let delays = Backoff::exponential().with_initial_delay(ms(100)).iter().take(4);
     assert!(delays.eq([100, 200, 400, 800].map(ms)));
-    // And where a 64-bit float has no bits left for nanoseconds: 2^53 ns are 104 days.
+    // At 2^53 ns, or 104 days, a 64-bit float has no bits left for nanoseconds.
     let long = Backoff::exponential()
         .with_initial_delay(Duration::from_nanos(1_000_000_000_000_001))
         .with_max_delay(Duration::MAX);
     assert_eq!(long.delay(11), Duration::from_nanos(1_024_000_000_000_001_024));
 }
 
-// 11, a setter whose result is dropped, and 12, a chain without its verb, do not compile where
-// `unused_must_use` is denied: `compile_fail` doctests of `RetryPolicy` and `Retry`. The verb itself
-// runs at once and has no last word to forget:
+// 11, a setter whose result is dropped, and 12, a chain without `retry_with`, do not compile if
+// `unused_must_use` is denied. Doctests of `RetryPolicy` and `Retry` show both as `compile_fail`.
+// `retry_with` itself runs at once, without a final call:
 #[test]
 fn p12_the_verb_runs() {
     let mut calls = 0;
@@ -211,7 +211,7 @@ fn p13_a_wait_that_would_end_after_the_deadline_is_refused_and_not_cut() {
 
 #[test]
 fn p14_the_deadline_counts_from_the_first_attempt_and_not_from_the_making_of_the_policy() {
-    // Really sleeps, past what a deadline counted from the making would allow.
+    // This test really sleeps, past any deadline counted from the making of the policy.
     let policy = RetryPolicy::new().with_initial_delay(Duration::ZERO).with_max_elapsed(ms(30));
     std::thread::sleep(ms(40));
     assert_eq!(play(policy, &failing(1)).end, Ok(()));

@@ -20,13 +20,15 @@ use tokio::time::sleep;
 /// The number of the last message.
 const LAST: u32 = 20;
 
-/// The message before a cut one may be lost, and so may the connection before it: that makes four attempts at most.
+/// The message before a cut one may be lost, and so may the connection before the cut message. That
+/// makes four attempts at most.
 static POLICY: RetryPolicy =
     RetryPolicy::new().with_initial_delay(ms(1)).with_max_attempts(5).with_logging(false);
 
-/// Starts a server that sends the messages from the one that a client asks for up to `LAST`, and then goes away.
+/// Starts a server that sends the messages from the requested one up to `LAST`, and then goes away.
 ///
-/// Every third message is cut in half, and its connection is closed. Every third connection is reset after a message.
+/// Every third message is cut in half, and its connection is closed. Every third connection is
+/// reset after a message.
 async fn server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -56,8 +58,8 @@ async fn serve(listener: TcpListener) -> Result<()> {
             }
             socket.write_all(line.as_bytes()).await?;
             if number == LAST {
-                // The port is closed before the client knows that the connection is. The connections that this
-                // server has closed keep the port from other programs.
+                // The port is closed before the client notices the closed connection. The
+                // connections that this server has closed keep the port from other programs.
                 drop(listener);
                 return Ok(());
             }
@@ -65,7 +67,8 @@ async fn serve(listener: TcpListener) -> Result<()> {
     }
 }
 
-/// Subscribes to the messages from `first` on. A message that was cut in half is an error, and so is the end.
+/// Subscribes to the messages from `first` on. A message that was cut in half is an error, and so
+/// is the end.
 async fn subscribe(
     address: SocketAddr,
     first: u32,
@@ -82,7 +85,7 @@ async fn subscribe(
     }))
 }
 
-/// Recovers by itself: a poll after a failure connects again.
+/// Returns a stream that recovers by itself: a poll after a failure connects again.
 fn watch(address: SocketAddr) -> impl Stream<Item = Result<u32>> + Send {
     stream::unfold((1, None), move |(next, connection)| async move {
         let read = async {
@@ -102,7 +105,7 @@ fn watch(address: SocketAddr) -> impl Stream<Item = Result<u32>> + Send {
 /// The numbers of the messages, and the error that ended them.
 type Received = (Vec<u32>, Option<RetryError<Error>>);
 
-/// Receives by a closure that subscribes again; also returns the kinds of the errors that were retried.
+/// Receives through a closure that subscribes again. Also returns the kinds of the retried errors.
 async fn receive_by_subscribing(address: SocketAddr) -> (Received, Vec<ErrorKind>) {
     let (next, mut kinds, mut numbers) = (AtomicU32::new(1), Vec::new(), Vec::new());
     let messages = (|| subscribe(address, next.load(Relaxed)).try_flatten_stream())
@@ -124,7 +127,7 @@ async fn receive_by_subscribing(address: SocketAddr) -> (Received, Vec<ErrorKind
     ((numbers, stopped), kinds)
 }
 
-/// Receives by a stream that recovers by itself, up to its first give-up.
+/// Receives through a stream that recovers by itself, up to its first give-up.
 async fn receive_by_watching(address: SocketAddr) -> Received {
     let mut messages = pin!(watch(address).retry_with(&POLICY));
     let mut numbers = Vec::new();
@@ -180,7 +183,7 @@ async fn r13_spawned_clients_yield_every_item_once() {
     }
 }
 
-/// Drops every `next()` after one poll.
+/// Returns the next item, and drops every `next()` after one poll.
 async fn next_of_many<S: Stream + Unpin>(items: &mut S) -> Option<S::Item> {
     loop {
         if let Some(item) = items.next().now_or_never() {

@@ -1,6 +1,6 @@
 //! Pitfall 37 and rule 10: loggers and observers that retry by themselves.
 //!
-//! A logger is global, so these tests have a process of their own.
+//! A logger is global, so these tests run in a separate process.
 
 mod common;
 
@@ -24,7 +24,7 @@ fn refused() -> Result<(), Error> {
     Err(ErrorKind::ConnectionRefused.into())
 }
 
-/// Ships each record with retries, and holds a lock while it does.
+/// A logger that ships each record with retries, and holds a lock meanwhile.
 struct Shipper;
 
 static RECORDS: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -36,7 +36,7 @@ impl Log for Shipper {
     }
 
     fn log(&self, record: &Record<'_>) {
-        // Blocks for ever if a record of a retry is logged from within another one.
+        // This blocks forever if a record of a retry is logged from within another record.
         let records = (record.target() == "retry_ext").then(|| RECORDS.lock().expect("no panic"));
         let shipped = (|| {
             SHIPMENTS.fetch_add(1, Ordering::Relaxed);
@@ -54,7 +54,7 @@ impl Log for Shipper {
     fn flush(&self) {}
 }
 
-/// Reports each call of its own by retrying.
+/// An observer that reports each of its calls by retrying.
 #[derive(Default)]
 struct Reporter {
     stats: RetryStats,
@@ -110,17 +110,17 @@ const OF_A_RECOVERY: [&str; 3] = [
     "succeeded after 3 attempts and 3s of waiting",
 ];
 
-/// One test, since the logger is one.
+/// The only test, since a process has one logger.
 #[test]
 fn p37_a_logger_and_an_observer_that_retry_report_once_and_lose_nothing() {
     log::set_boxed_logger(Box::new(Shipper)).expect("the only logger");
     log::set_max_level(LevelFilter::Trace);
 
-    // A record of the program is shipped, the three records of that retry are shipped too, and no more.
+    // The program's record is shipped, and so are the three records of that retry, and no more.
     log::info!("hello");
     assert_eq!((SHIPMENTS.swap(0, Ordering::Relaxed), records().len()), (3 + 3 * 3, 3));
 
-    // In every form, all records of the outer operation are there, and nothing else.
+    // In every form, exactly the records of the outer operation are there.
     let policy = POLICY.with_name("outer");
     recovering().sleep_with(|_| ()).retry_with(policy).expect("a recovery");
     assert_eq!(records(), OF_A_RECOVERY);
@@ -140,7 +140,8 @@ fn p37_a_logger_and_an_observer_that_retry_report_once_and_lose_nothing() {
     assert_eq!(records(), OF_A_RECOVERY);
     assert_eq!(SHIPMENTS.swap(0, Ordering::Relaxed), 4 * 3 * 3);
 
-    // The observer sees the outer operation alone, and what it retries is not logged either.
+    // The observer sees the outer operation alone, and the observer's retries are not logged
+    // either.
     let reporter = Reporter::default();
     recovering().observe(&reporter).sleep_with(|_| ()).retry_with(policy).expect("a recovery");
     let seen = reporter.stats.snapshot();
@@ -148,7 +149,7 @@ fn p37_a_logger_and_an_observer_that_retry_report_once_and_lose_nothing() {
     assert_eq!(reporter.sent.load(Ordering::Relaxed), 3 * 3);
     assert_eq!(records(), OF_A_RECOVERY);
 
-    // On another thread, another operation is reported as ever.
+    // On another thread, another operation is reported as usual.
     std::thread::scope(|scope| {
         scope.spawn(|| refused.sleep_with(|_| ()).retry_with(policy).expect_err("refused"));
     });

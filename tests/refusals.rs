@@ -1,4 +1,4 @@
-//! Rules 5, 6 and 9: a refusal never turns a loop into a busy loop, a woken wait does not count, and a hint
+//! Rules 5, 6 and 9: a refusal never causes a busy loop, a woken wait does not count, and a hint
 //! spreads a crowd.
 
 mod common;
@@ -26,7 +26,7 @@ fn down() -> Result<(), Error> {
 #[transient(after)]
 struct Throttled(Duration);
 
-/// A budget that has nothing to give.
+/// Returns a budget that is spent.
 fn spent() -> &'static RetryBudget {
     static SPENT: RetryBudget = RetryBudget::new().with_min_retries(0);
     &SPENT
@@ -78,7 +78,8 @@ fn r09_the_next_delay_is_the_same_in_every_form() {
     assert_eq!(stopped(retry.wait_after(error)), expected);
 }
 
-/// Simulates a source that fails for ten seconds: its own calls take no time, only waits and pauses do.
+/// Counts the calls of a source that fails for ten simulated seconds. Its calls take no time; waits
+/// and pauses do.
 fn calls_in_ten_seconds(policy: RetryPolicy) -> u32 {
     let now = Cell::new(Duration::ZERO);
     let mut calls = 0;
@@ -107,7 +108,7 @@ fn p31_an_iterator_makes_no_more_calls_with_a_spent_budget_than_without_one() {
 #[test]
 fn p31_an_iterator_whose_deadline_allows_no_retry_calls_once_per_delay() {
     paused(async {
-        // The clock stands still, so that only the refused delays count.
+        // The clock stands still, so only the refused delays count.
         assert_eq!(calls_in_ten_seconds(POLICY.with_max_elapsed(ms(999))), 10);
         let policy = POLICY.with_initial_delay(ms(250)).with_max_elapsed(ms(100));
         assert_eq!(calls_in_ten_seconds(policy), 40);
@@ -143,7 +144,8 @@ fn r09_a_pause_is_no_wait_calls_no_hook_and_is_not_waited() {
 #[test]
 fn r09_the_deadline_of_the_next_item_starts_after_the_pause() {
     paused(async {
-        // Refused at first; the pause is as long as the deadline, and the next item still has all of it.
+        // The retry is refused at first. The pause is as long as the deadline, and the next item
+        // still has the whole deadline.
         let script = RefCell::new(vec![Ok(()), down(), down()]);
         let source = std::iter::from_fn(|| script.borrow_mut().pop());
         let slow = Cell::new(false);
@@ -182,7 +184,7 @@ fn r09_a_woken_pause_goes_on_and_a_cancelled_one_ends_the_sequence_for_ever() {
 
 #[test]
 fn p30_a_sleeper_that_is_woken_early_leaves_the_deadline_to_the_clock() {
-    // 50 waits of 30 s, none of which is slept, within 300 s.
+    // 50 waits of 30 s fit into 300 s, because none of them is slept.
     let policy = POLICY
         .with_max_attempts(1000)
         .with_backoff(Backoff::constant(secs(30)))
@@ -248,7 +250,8 @@ fn p30_a_wait_that_was_woken_is_not_waited_and_the_others_are() {
     assert_eq!(retry.waited(), secs(2));
 }
 
-/// The most calls within 10 ms of 1,000 clients that were told the same 30 s at one time.
+/// Returns the most calls within 10 ms of 1,000 clients that received the same hint of 30 s at one
+/// time.
 fn fullest(delays: impl Iterator<Item = Duration>) -> usize {
     let mut buckets = std::collections::HashMap::new();
     for delay in delays.take(1_000) {
@@ -372,7 +375,7 @@ fn p31_a_curve_that_begins_at_zero_does_not_make_a_refusal_spin() {
     let linear = POLICY.with_backoff(Backoff::linear()).with_initial_delay(Duration::ZERO);
     assert_eq!(refused(linear.with_budget(spent())), Some(secs(1)));
     assert_eq!(calls_in_ten_seconds(linear.with_budget(spent())), 10);
-    // The delay that is checked against the deadline is still the one of zero.
+    // The delay of zero is still the one that is checked against the deadline.
     paused(async {
         assert_eq!(refused(policy.with_max_elapsed(ms(1))), Some(secs(1)));
         let mut calls = 0;
@@ -387,7 +390,7 @@ fn p31_a_curve_that_begins_at_zero_does_not_make_a_refusal_spin() {
 
 #[test]
 fn p31_no_refused_wait_of_zero_makes_a_loop_spin_wherever_the_zero_comes_from() {
-    // The initial delay of zero is all that decorrelated jitter draws from, at any attempt.
+    // At any attempt, decorrelated jitter draws from the initial delay of zero alone.
     let linear = POLICY.with_backoff(Backoff::linear()).with_initial_delay(Duration::ZERO);
     let drawn = linear.with_jitter(Jitter::Decorrelated).with_max_attempts(5);
     let after = |granted| {
@@ -402,7 +405,7 @@ fn p31_no_refused_wait_of_zero_makes_a_loop_spin_wherever_the_zero_comes_from() 
         assert_eq!(stopped(computed.retry_with(after(granted)(drawn))), expected);
     }
     assert_eq!(calls_in_ten_seconds(drawn.with_budget(spent())), 10);
-    // A delay that the chain computes is replaced by the one of the backoff, not by a later one.
+    // A computed delay is replaced by the backoff's delay, not by a later computed delay.
     let computed = down.delay_with(|_, _| Duration::ZERO).sleep_with(|_| ());
     let expected = (StopReason::BudgetExhausted, Some(secs(1)));
     assert_eq!(stopped(computed.retry_with(POLICY.with_budget(spent()))), expected);
@@ -413,7 +416,7 @@ fn p31_no_refused_wait_of_zero_makes_a_loop_spin_wherever_the_zero_comes_from() 
         let result = down.sleep_with(|_| ()).retry_with(policy);
         assert_eq!(stopped(result).1, Some(Duration::from_nanos(1)));
     }
-    // A limit of hints of zero leaves the delays of the backoff.
+    // If the limit of hints is zero, the backoff's delays remain.
     let pauses = RefCell::new(Vec::new());
     let source = std::iter::repeat_n(Err::<(), _>(Throttled(secs(5))), 2);
     let items = source

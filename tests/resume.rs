@@ -17,7 +17,7 @@ fn transient() -> ScriptError {
     ScriptError::Transient(1)
 }
 
-/// Replays the failures before an attempt, as the operation would have had them in one process.
+/// Replays the failures before an attempt, as if the operation had run in one process.
 fn replayed(policy: &RetryPolicy, attempt: u32) -> RetryContext {
     let mut retry = policy.start();
     for _ in 1..attempt {
@@ -113,7 +113,7 @@ fn r06_after_a_success_or_a_reset_the_whole_deadline_counts() {
         assert_eq!((retry.attempt(), retry.remaining()), (1, Some(secs(1_000))));
         assert_eq!(retry.delay_after(&transient()), Ok(secs(500)));
     }
-    // Without a deadline there is none to restore.
+    // Without a deadline, there is nothing to restore.
     let mut retry = RetryPolicy::new().resume(2, secs(999)).expect("allowed");
     retry.reset();
     assert_eq!(retry.remaining(), None);
@@ -141,7 +141,7 @@ fn a_context_that_was_used_can_be_resumed() {
     let mut retry = retry.resume(2, Duration::ZERO).expect("allowed");
     assert_eq!((retry.attempt(), retry.waited()), (2, Duration::ZERO));
     assert_eq!(retry.delay_after(&transient()), Ok(secs(2)));
-    // The deadline that a first `resume` has shortened is the whole one for the second.
+    // The deadline that a first `resume` has shortened is the whole deadline for the second.
     let policy = RetryPolicy::within(secs(10));
     let retry = policy.resume(2, secs(9)).expect("allowed").resume(3, secs(5)).expect("allowed");
     assert!(retry.remaining().is_some_and(|left| left > secs(4) && left <= secs(5)));
@@ -188,7 +188,8 @@ fn a_refusal_is_observed_once_with_the_attempts_that_were_made() {
     assert!(diary.0.borrow().is_empty(), "an attempt that may run is no news");
 }
 
-/// The two-sample statistic of Kolmogorov and Smirnov, times the root of half the number of draws.
+/// Returns the two-sample statistic of Kolmogorov and Smirnov, times the root of half the number of
+/// draws.
 fn distance(mut left: Vec<Duration>, mut right: Vec<Duration>) -> f64 {
     left.sort_unstable();
     right.sort_unstable();
@@ -212,11 +213,11 @@ fn r04_decorrelated_jitter_without_a_seed_has_the_distribution_of_a_replay() {
         let resumed = || next(policy.resume(attempt, Duration::ZERO).expect("unlimited"));
         let resumed: Vec<_> = (0..DRAWS).map(|_| resumed()).collect();
         let replay: Vec<_> = (0..DRAWS).map(|_| next(replayed(&policy, attempt))).collect();
-        // Reached by chance once in ten million: 2 exp(-2 · 2.9²).
+        // The statistic exceeds 2.9 by chance once in ten million: 2 exp(-2 · 2.9²).
         let distance = distance(resumed, replay);
         assert!(distance < 2.9, "attempt {attempt}: {distance}");
     }
-    // The statistic tells two attempts apart.
+    // The statistic distinguishes two attempts.
     let first = (0..DRAWS).map(|_| next(policy.start())).collect();
     let second = (0..DRAWS).map(|_| next(replayed(&policy, 2))).collect();
     assert!(distance(first, second) > 2.9);

@@ -51,7 +51,7 @@ fn r04_the_waits_of_a_policy_obey_cap_and_jitter_and_repeat_with_a_seed() {
         .with_jitter(Jitter::Equal)
         .with_seed(11);
     let waits = play(policy, &[Fail(1)]).waits;
-    assert!(waits.iter().copied().eq(policy.delays()), "the verb waits what the policy lists");
+    assert!(waits.iter().copied().eq(policy.delays()), "the waits are the listed delays");
     for (wait, nominal) in waits.iter().zip([1, 2, 4, 7, 7].map(secs)) {
         assert!(*wait >= nominal / 2 && *wait <= nominal);
     }
@@ -60,7 +60,8 @@ fn r04_the_waits_of_a_policy_obey_cap_and_jitter_and_repeat_with_a_seed() {
 
 #[test]
 fn r05_a_hint_is_a_floor() {
-    // Below the backoff it changes nothing, above it the wait is the hint; then the curve goes on.
+    // A hint below the backoff changes nothing, and a hint above it is the wait. Then the curve
+    // continues.
     let policy = RetryPolicy::new().with_max_attempts(5);
     let script = [Busy(ms(10)), Busy(secs(30)), Fail(1), Fail(2), Fail(3)];
     assert_eq!(play(policy, &script).waits, [secs(1), secs(30), secs(4), secs(8)]);
@@ -86,7 +87,7 @@ fn r05_a_limit_of_its_own_bounds_hints_and_nothing_else() {
 fn r05_jitter_is_added_above_the_hint() {
     let ms = |millis| (secs(30), secs(30) + ms(millis));
     for (jitter, [wide, narrow]) in [
-        // As wide as its range without the hint, but at least a quarter of the hint.
+        // The range is as wide as without the hint, but at least a quarter of the hint.
         (Jitter::None, [ms(0), ms(0)]),
         (Jitter::Full, [ms(20_000), ms(7_500)]),
         (Jitter::Equal, [ms(10_000), ms(7_500)]),
@@ -112,7 +113,7 @@ fn r05_a_hint_of_zero_changes_nothing() {
 
 #[test]
 fn r06_a_wait_that_ends_exactly_at_the_deadline_is_made() {
-    // The sleeper does not sleep, so the clock shows less than the waits asked for, 1 s and 2 s.
+    // The sleeper does not sleep, so the clock shows less than the requested waits of 1 s and 2 s.
     let policy = RetryPolicy::new();
     assert_eq!(play(policy.with_max_elapsed(secs(3)), &[Fail(1)]).calls, 3);
     let short = Duration::new(2, 999_999_999);
@@ -128,7 +129,7 @@ fn r06_a_deadline_of_zero_is_one_call() {
 
 #[test]
 fn r06_the_time_of_the_operation_counts() {
-    // Really takes time: 80 ms of work and a delay of 50 ms do not fit into 100 ms.
+    // This test takes real time: 80 ms of work and a delay of 50 ms do not fit into 100 ms.
     let policy = RetryPolicy::new().with_initial_delay(ms(50)).with_max_elapsed(ms(100));
     let error = (|| {
         std::thread::sleep(ms(80));
@@ -190,7 +191,8 @@ fn a_cancelled_wait_ends_the_retry_with_the_last_error() {
 
 #[test]
 fn a_blocking_wait_is_cut_short_by_a_shutdown_channel() {
-    // Really waits, for the few milliseconds until the other thread speaks, and not for the minute.
+    // This test really waits, for the few milliseconds until the other thread sends, and not for
+    // the minute.
     let (speaker, shutdown) = channel::<()>();
     let elsewhere = std::thread::spawn(move || {
         std::thread::sleep(ms(5));
@@ -211,7 +213,7 @@ fn a_blocking_wait_is_cut_short_by_a_shutdown_channel() {
 
 #[test]
 fn without_a_sleeper_the_thread_really_sleeps() {
-    // Really sleeps: 2 ms and 4 ms.
+    // This test really sleeps: 2 ms and 4 ms.
     let policy = RetryPolicy::new().with_initial_delay(ms(2));
     let started = Instant::now();
     let result = (|| Err::<(), _>(ScriptError::Transient(1))).retry_with(policy);
@@ -220,7 +222,7 @@ fn without_a_sleeper_the_thread_really_sleeps() {
 }
 
 #[test]
-#[expect(clippy::needless_borrows_for_generic_args, reason = "references are what is tested")]
+#[expect(clippy::needless_borrows_for_generic_args, reason = "the test is about references")]
 fn the_policy_comes_by_value_by_reference_in_an_arc_and_as_a_constant() {
     const POLICY: RetryPolicy = RetryPolicy::new().with_max_attempts(2);
     static SHARED: RetryPolicy = POLICY;
@@ -314,7 +316,7 @@ fn settings_of_the_policy_win_over_a_backoff_in_either_order_and_the_rest_is_rep
         assert_eq!((policy.jitter(), policy.max_delay()), (Jitter::Full, secs(5)));
         assert_eq!((policy.initial_delay(), policy.backoff().increment()), (secs(1), secs(3)));
     }
-    // What came with a backoff is not the policy's own.
+    // A new backoff replaces the settings of the old backoff too.
     let replaced = RetryPolicy::from(backoff).with_backoff(Backoff::exponential());
     assert_eq!(replaced.jitter(), Jitter::None);
 }
@@ -337,7 +339,7 @@ fn a_panic_of_the_operation_passes_through() {
     assert_eq!(*payload.downcast_ref::<&str>().expect("a literal"), "broken operation");
 }
 
-/// How many errors were alive in each of two waits, with a sleeper that gives this answer.
+/// Counts the errors that are alive in each of two waits. The sleeper returns `answer`.
 fn alive_in_waits<W: Wake + Copy>(answer: W) -> Vec<u32> {
     let (alive, mut waits) = (Cell::new(0), Vec::new());
     let fails = || {

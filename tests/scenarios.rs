@@ -1,4 +1,4 @@
-//! The five scenarios for which people take a retry library.
+//! The five scenarios for which programs use a retry library.
 
 mod common;
 

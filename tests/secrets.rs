@@ -1,4 +1,5 @@
-//! Pitfall 23: an error whose text holds a secret leaves no trace of it in the log of a real logger.
+//! Pitfall 23: an error whose text holds a secret leaves no trace of the secret in a real logger's
+//! log.
 
 use std::fmt;
 use std::io::Write;
@@ -32,7 +33,7 @@ struct Sink(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("nobody panics with the lock").write(bytes)
+        self.0.lock().expect("the lock is not poisoned").write(bytes)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -76,7 +77,7 @@ fn p23_no_trace_of_a_secret_in_the_log_at_any_level() {
     .retry_with(RetryPolicy::new().with_name("fetch"));
     assert!(recovered.is_ok());
 
-    let log = String::from_utf8(sink.0.lock().expect("nobody panics with the lock").clone())
+    let log = String::from_utf8(sink.0.lock().expect("the lock is not poisoned").clone())
         .expect("text");
     for part in ["WARN", "DEBUG", "retry_ext", "attempt=1", "delay=1", "gave up", "secrets::Leaky"]
     {
@@ -84,7 +85,7 @@ fn p23_no_trace_of_a_secret_in_the_log_at_any_level() {
     }
     assert!(!log.contains(SECRET), "the secret is in:\n{log}");
 
-    // Whoever asks for the text gets it.
+    // The caller can still ask for the text.
     let error = given_up.expect_err("it fails");
     assert!(error.error().to_string().contains(SECRET));
     assert!(!error.to_string().contains(SECRET));

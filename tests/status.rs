@@ -1,4 +1,5 @@
-//! `StatusError`, `check_status` and `HttpError`: which status is an error, and which header is its hint.
+//! `StatusError`, `check_status` and `HttpError`: the statuses that are errors, and the header of
+//! the hint.
 
 use std::time::{Duration, SystemTime};
 
@@ -80,7 +81,7 @@ fn a_date_is_compared_with_the_date_of_the_response() {
     }
     let earlier = ("retry-after", "Sun, 06 Nov 1994 08:49:36 GMT");
     assert_eq!(hint(&[date, earlier]), Some(Duration::ZERO));
-    // The response may itself use any of the formats.
+    // The date of the response may have any of the formats.
     let retry_after = ("retry-after", "Sun, 06 Nov 1994 08:50:37 GMT");
     for date in ["Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
         assert_eq!(hint(&[("date", date), retry_after]), Some(MINUTE), "{date}");
@@ -94,7 +95,7 @@ fn without_a_valid_date_a_date_is_compared_with_the_clock() {
         let mut pairs = date.to_vec();
         pairs.push(("retry-after", &soon));
         let hint = hint(&pairs).expect("a hint");
-        // A date has whole seconds, and this one has come a little nearer.
+        // A date has whole seconds, and this date is a little nearer now.
         assert!(hint <= MINUTE && hint > MINUTE / 2, "{hint:?}");
         pairs[date.len()].1 = "Sun, 06 Nov 1994 08:49:37 GMT";
         assert_eq!(self::hint(&pairs), Some(Duration::ZERO));

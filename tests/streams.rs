@@ -23,7 +23,7 @@ fn failed(number: u32) -> Item {
     Err(ScriptError::Transient(number))
 }
 
-/// What a stream yields, with the reason of each error.
+/// Returns the items of a stream, with the attempts and the reason of each error.
 async fn seen<E>(
     items: impl Stream<Item = Result<u32, retry_ext::RetryError<E>>>,
 ) -> Vec<Result<u32, (u32, StopReason)>> {
@@ -139,7 +139,7 @@ async fn a_dropped_next_loses_nothing() {
 
 #[tokio::test]
 async fn r13_a_sleeper_that_is_ready_at_once_yields() {
-    // Really runs, for the few milliseconds of the timeouts.
+    // This test runs for the few milliseconds of the timeouts.
     let policy = RetryPolicy::forever().with_logging(false);
     let endless = stream::repeat_with(|| failed(1));
     let mut busy = pin!(endless.sleep_with(|_| ready(())).retry_with(policy));
@@ -195,14 +195,15 @@ async fn a_subscription_is_steady_at_its_first_item() {
     assert_eq!(items.len(), 9 * 2 + 1);
     assert_eq!(items.last(), Some(&Err((1, StopReason::Permanent))));
     let counted = stats.snapshot();
-    // One success for each subscription, the first of which needed no retry.
+    // Each subscription is one success, and the first one needed no retry.
     assert_eq!((counted.succeeded_at_first, counted.succeeded_after_retry), (1, 8));
     assert_eq!(counted.retries, 8);
     // The break of a steady subscription is the first attempt of the operation that follows.
     assert_eq!(counted.calls, 1 + 8 * 2 + 1);
 }
 
-/// Makes subscriptions that yield `first`, stand for a while, and fail; the ninth fails for good.
+/// Returns a closure that makes subscriptions, which yield `first`, last for `stands`, and fail.
+/// The ninth one fails for good.
 fn standing(
     made: &Cell<usize>,
     first: Option<u32>,
@@ -286,7 +287,7 @@ async fn an_end_is_a_failure_if_an_error_is_chained_to_it() {
     let mut retried = Vec::new();
     let items =
         subscribe.on_retry(|retry| retried.push(retry.error.kind())).retry_with(RetryPolicy::new());
-    // The last end is the first of three failures.
+    // The last end of a subscription is the first of three failures.
     assert_eq!(seen(items).await, [Ok(1), Ok(2), Err((3, StopReason::AttemptsExhausted))]);
     let (ended, refused) = (ErrorKind::UnexpectedEof, ErrorKind::ConnectionRefused);
     assert_eq!(retried, [ended, ended, refused]);
@@ -310,7 +311,7 @@ async fn the_compiler_tells_results_futures_and_streams_apart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r13_streams_can_be_spawned() {
-    // Really waits: 1 ms.
+    // This test really waits: 1 ms.
     let policy = RetryPolicy::new().with_initial_delay(ms(1));
     let task = tokio::spawn(async move {
         let topic = String::from("news");

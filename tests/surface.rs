@@ -1,5 +1,5 @@
-//! The public surface: every type can be named, and has the auto traits that it should have, and no
-//! others.
+//! The public surface: every type can be named, and has exactly the auto traits that it should
+//! have.
 
 mod common;
 
@@ -27,8 +27,8 @@ use retry_ext::{
     StatusError, StopReason,
 };
 
-/// Whether a type has a trait: a constant of the type itself goes before that of a trait, and is there
-/// only where its bound holds.
+/// Returns whether a type has a trait. A constant of the type itself precedes a constant of a
+/// trait, and exists only if its bound holds.
 macro_rules! has {
     ($type:ty: $trait:path) => {{
         #[allow(dead_code, reason = "which of the two constants is used depends on the type")]
@@ -66,9 +66,9 @@ macro_rules! auto_traits {
 
 const ALL: &str = "Send Sync Unpin UnwindSafe RefUnwindSafe";
 
-/// What stays on its thread, in the place of any part.
+/// A type that stays on its thread, in the place of any part.
 type Local = Rc<u8>;
-/// What has such a part.
+/// The auto traits of a type that has such a part.
 const LOCAL: &str = "Unpin UnwindSafe RefUnwindSafe";
 
 #[test]
@@ -157,7 +157,7 @@ impl<T, E> Future for Makes<T, E> {
     }
 }
 
-/// A sleeper that can cancel: a future that waits keeps its last error.
+/// A sleeper that can cancel. While a future with this sleeper waits, it keeps its last error.
 type Cancels = fn(Duration) -> Ready<SleepOutcome>;
 
 #[test]
@@ -219,7 +219,7 @@ fn everything_is_debug_and_values_are_copy() {
             && has!(RetryContext: Debug)
     );
     assert!(has!(RetryEvent<'static, Failed>: Debug) && has!(Items<Source>: Debug));
-    // Also where their parts are not.
+    // These types implement `Debug` even if their parts do not.
     assert!(has!(RetryContext<Opaque>: Debug));
     assert!(has!(Retry<Opaque, Opaque, Opaque, Opaque>: Debug));
     assert!(has!(AsyncRetry<Opaque, Opaque, Opaque, Opaque, Opaque>: Debug));
@@ -239,7 +239,7 @@ fn read() -> Result<u8, Failed> {
     Succeed.play().map(|()| 7)
 }
 
-/// A part of a program that keeps one of each, by name.
+/// A type that names the type of each of its fields.
 struct Keeper {
     chain: Retry<
         Read,

@@ -1,5 +1,5 @@
-//! `testing::without_waits`: every blocking driver returns from its waits at once, on one thread, and the waits are
-//! recorded.
+//! `testing::without_waits`: on one thread, every blocking driver returns from its waits at once,
+//! and the waits are recorded.
 
 mod common;
 
@@ -18,7 +18,7 @@ use retry_ext::{
 };
 
 const POLICY: RetryPolicy = RetryPolicy::new();
-/// Long enough that a wait which is not skipped shows.
+/// A delay that is long enough to show a wait which is not skipped.
 const HOUR: Duration = secs(3_600);
 
 fn steps(script: &[Step]) -> impl FnMut() -> Result<(), ScriptError> + '_ {
@@ -30,7 +30,7 @@ fn refused() -> Result<(), Error> {
     Err(ErrorKind::ConnectionRefused.into())
 }
 
-/// Returns the result and the skipped waits, which must have taken less time than they asked for.
+/// Returns the result and the skipped waits. The run must be shorter than the requested waits.
 fn at_once<R>(test: impl FnOnce() -> R) -> (R, Vec<Duration>) {
     let start = Instant::now();
     let outcome = without_waits(test);
@@ -228,7 +228,8 @@ fn a_retry_in_the_destructor_of_a_thread_local_value_waits() {
 
     let (sender, result) = channel();
     let thread = thread::spawn(move || {
-        // Values are destroyed in the reverse order of their first use on Linux: this one outlives the record of waits.
+        // On Linux, values are destroyed in the reverse order of their first use. This value
+        // outlives the record of waits.
         LAST.with(|last| last.0.set(Some(sender)));
         let ((), waits) = without_waits(|| assert!(refused.retry_with(POLICY).is_err()));
         waits.len()

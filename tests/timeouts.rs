@@ -161,7 +161,7 @@ fn a_limit_of_nothing_still_polls_the_attempt_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_can_be_spawned() {
-    // Really waits: three times 1 ms.
+    // This test really waits: three times 1 ms.
     let url = String::from("here");
     let task = tokio::spawn(async move {
         let attempt = attempts(|attempt| {
@@ -230,6 +230,6 @@ async fn a_loop_knows_the_time_that_is_left() {
     retry.reset();
     assert_eq!(retry.remaining(), Some(secs(10)));
     sleep(secs(70)).await;
-    assert_eq!(retry.remaining(), Some(secs(10))); // it counts from the next failure
+    assert_eq!(retry.remaining(), Some(secs(10))); // the deadline counts from the next failure
     assert_eq!(RetryPolicy::new().start().remaining(), None);
 }

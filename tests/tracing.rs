@@ -29,7 +29,7 @@ const LOAD: RetryPolicy = RetryPolicy::new().with_name("load");
 
 // A subscriber that notes each call.
 
-/// A value, by the method of the visitor that received it.
+/// A value, by the visitor's method that received it.
 #[derive(Clone, Debug, PartialEq)]
 enum Value {
     I64(i64),
@@ -86,7 +86,7 @@ enum Seen {
     Close(u64),
 }
 
-/// The callbacks of a subscriber, for those that fail in one.
+/// The callbacks of a subscriber that may panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     Open,
@@ -101,11 +101,11 @@ enum At {
 struct Notes {
     seen: Mutex<Vec<Seen>>,
     spans: AtomicU64,
-    /// How often `enabled` was called.
+    /// The number of calls of `enabled`.
     asked: AtomicU64,
 }
 
-/// Calls `on` in each callback, after the note.
+/// A subscriber that calls `on` in each callback, after the note.
 struct Recorder<F> {
     notes: Arc<Notes>,
     max_level: Level,
@@ -186,7 +186,7 @@ impl<F: Fn(At) + 'static> Subscriber for Recorder<F> {
     }
 }
 
-/// The highest level of all subscribers is that of the process, so the tests run one after another.
+/// Locks the tests against each other, since the highest level of all subscribers is global.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
@@ -217,7 +217,7 @@ fn events(seen: &[Seen]) -> Vec<(&'static str, Level, &Fields)> {
         .collect()
 }
 
-/// The spans in which the events were, in their order.
+/// Returns the spans in which the events were, in their order.
 fn spans_of_events(seen: &[Seen]) -> Vec<Option<u64>> {
     seen.iter()
         .filter_map(|seen| if let Seen::Event { span, .. } = seen { Some(*span) } else { None })
@@ -228,7 +228,7 @@ fn opened(seen: &[Seen]) -> usize {
     seen.iter().filter(|seen| matches!(seen, Seen::Open { .. })).count()
 }
 
-/// What was recorded on a span when its operation ended.
+/// Returns the fields that were recorded on a span when its operation ended.
 fn recorded(seen: &[Seen], of: u64) -> Vec<(&'static str, Value)> {
     seen.iter()
         .filter_map(|seen| {
@@ -254,7 +254,7 @@ impl Write for Printed {
     }
 }
 
-/// The lines that a formatting subscriber prints.
+/// Returns the lines that a formatting subscriber prints.
 fn printed(max_level: Level, run: impl FnOnce()) -> Vec<String> {
     let _alone = alone();
     let buffer = Printed::default();
@@ -404,7 +404,7 @@ fn without_logging_there_is_neither_an_event_nor_a_span() {
 
 #[test]
 fn a_level_that_is_off_costs_no_call_of_the_subscriber() {
-    // For each level: the calls of `enabled`, the events, the spans.
+    // Each row has the level, the calls of `enabled`, the events, and the spans.
     for (max_level, asked, emitted, spans) in [
         (Level::ERROR, 0, 0, 0),
         (Level::WARN, 1, 1, 0),
@@ -562,7 +562,8 @@ fn operations_within_an_operation_have_spans_within_its_span() {
     }
 }
 
-/// Fails once, after it was pending once. Emits an event in each poll.
+/// Returns a future that is pending once, and then fails or succeeds. It emits an event in each
+/// poll.
 fn slow(failures: &Cell<i32>) -> impl Future<Output = Result<(), Error>> {
     let mut polled = false;
     poll_fn(move |_| {
@@ -685,7 +686,7 @@ fn r10_an_observer_is_called_before_the_event() {
     assert_eq!(*order.lock().expect("no panic within"), ["observer", "event", "event"]);
 }
 
-/// What is left after a panic: retries charged to the budget, and the counters.
+/// The state after a panic: the retries charged to the budget, and the counters.
 #[derive(Debug, PartialEq)]
 struct Left {
     charged: u32,
@@ -699,7 +700,8 @@ type Form = fn(RetryPolicy, &RetryStats, &mut dyn FnMut() -> Result<(), Error>);
 #[test]
 fn r15_a_subscriber_that_panics_finds_the_state_right() {
     let left = |charged, retries, succeeded, gave_up| Left { charged, retries, succeeded, gave_up };
-    // With the number of failures before a success: the callback, and in which of its calls it panics.
+    // Each row has the failures before a success, the callback, the number of its panicking call,
+    // and the state afterwards.
     let table = [
         (9, At::Open, 1, left(0, 0, 0, 0)),
         (9, At::Enter, 1, left(0, 0, 0, 0)),

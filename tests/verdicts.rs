@@ -1,4 +1,4 @@
-//! `classify` and `Verdict`: the judgement of whole outcomes, in every form that has it.
+//! `classify` and `Verdict`, which judge whole outcomes, in every form.
 
 mod common;
 
@@ -16,7 +16,7 @@ use retry_ext::{
 
 type Outcome = Result<u16, ScriptError>;
 
-/// A status is a value, as in an HTTP client.
+/// Judges a status, which is a value, as in an HTTP client.
 fn judge(outcome: &Outcome) -> Verdict {
     match outcome {
         Ok(200) => Verdict::Success,
@@ -32,11 +32,11 @@ struct Diary(Mutex<Vec<String>>);
 
 impl Diary {
     fn note(&self, line: String) {
-        self.0.lock().expect("nobody panics with the lock").push(line);
+        self.0.lock().expect("the lock is not poisoned").push(line);
     }
 
     fn read(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().expect("nobody panics with the lock"))
+        std::mem::take(&mut self.0.lock().expect("the lock is not poisoned"))
     }
 }
 
@@ -54,7 +54,7 @@ impl Observer for Diary {
     }
 }
 
-/// What a run shows: the result, the calls, the waits and the reports.
+/// The result, the calls, the waits and the reports of a run.
 #[derive(Debug, PartialEq)]
 struct Run {
     result: Result<u16, (ScriptError, StopReason)>,
@@ -86,7 +86,7 @@ impl<'a> World<'a> {
         Self { script, calls, waits, diary: Diary::default() }
     }
 
-    /// The last outcome repeats.
+    /// Returns the next outcome. The last outcome repeats.
     fn call(&self) -> Outcome {
         let call = self.calls.replace(self.calls.get() + 1);
         self.script.get(call).or(self.script.last()).expect("an outcome").clone()
@@ -192,7 +192,8 @@ fn by_awaited(
 const FAILED: Outcome = Err(ScriptError::Transient(1));
 const BROKEN: Outcome = Err(ScriptError::Permanent);
 
-/// Runs a script in every form, and returns what all of them show, and what the budget has gained.
+/// Runs a script in every form. Returns the run, which is the same in all forms, and the gain of
+/// the budget.
 fn run(policy: RetryPolicy, script: &[Outcome]) -> (Run, u64) {
     let mut runs = FORMS.map(|(name, form)| {
         let budget = RetryBudget::new().with_ratio(1.0).with_min_retries(100);
