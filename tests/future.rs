@@ -641,7 +641,8 @@ fn it_is_as_small_as_a_step_of_a_task_allows() {
     assert_eq!(size_of_val(&refined), timer + 40 + span);
     assert_eq!(size_of_val(&borrowing), timer + 48 + span);
     assert!(size_of_val(&plain) <= 152 + span);
-    // A larger operation determines the size itself. One more word distinguishes the operation from a wait.
+    // A larger operation determines the size itself. One more word distinguishes the operation from
+    // a wait.
     assert_eq!(
         size_of_val(&large.retry_with(&POLICY)),
         size_of_val(&large()).next_multiple_of(8) + 48 + span

@@ -1,4 +1,5 @@
-//! Twelve clients at once against a real nginx that lets one request through every 20 ms (`limit_req`).
+//! Twelve clients at once against a real nginx that lets one request through every 20 ms
+//! (`limit_req`).
 //!
 //! This test really waits, for about a second. Without an nginx on the machine, it prints "not
 //! checked" and passes. It runs without the test harness, which would hide that line.

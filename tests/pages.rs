@@ -1,8 +1,8 @@
 //! The pages of the documentation: their links, their lengths, and figures that two of them show.
 //!
-//! A page in `docs` is read in the repository, as a file, and as a module of `retry_ext::guide`. A relative link to a
-//! file would break in the latter. So a page links by reference, and `src/lib.rs` defines each reference again, as a
-//! link to a module or an item.
+//! A page in `docs` is read in the repository, as a file, and as a module of `retry_ext::guide`. A
+//! relative link to a file would break in the latter. So a page links by reference, and
+//! `src/lib.rs` defines each reference again, as a link to a module or an item.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -120,7 +120,8 @@ fn anchors(text: &str) -> BTreeSet<String> {
     anchors
 }
 
-/// Checks a target from a page in this folder: a page elsewhere, an anchor, or a file, perhaps with an anchor.
+/// Checks a target from a page in this folder: a page elsewhere, an anchor, or a file, perhaps with
+/// an anchor.
 fn resolve(page: &str, target: &str) {
     if target.starts_with("https://") {
         return;

@@ -74,7 +74,8 @@ fn r06_a_deadline_of_sixty_days_counts_across_processes() {
     for _ in 0..23 {
         assert_eq!(retry.delay_after(&transient()), Ok(secs(3_600)));
     }
-    // The sleeper of this test does not sleep, so the waits count: 59 days and 23 hours have passed.
+    // The sleeper of this test does not sleep, so the waits count: 59 days and 23 hours have
+    // passed.
     assert!(retry.remaining().is_some_and(|left| left == secs(3_600)));
     assert_eq!(retry.delay_after(&transient()), Ok(secs(3_600)));
     assert_eq!(retry.delay_after(&transient()), Err(StopReason::DeadlineExceeded));

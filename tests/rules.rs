@@ -1,4 +1,5 @@
-//! The rules of behaviour, by their number in `docs/rules.md`. Tests of `pitfalls.rs` are not repeated.
+//! The rules of behaviour, by their number in `docs/rules.md`. Tests of `pitfalls.rs` are not
+//! repeated.
 
 mod common;
 

@@ -77,8 +77,8 @@ fn p23_no_trace_of_a_secret_in_the_log_at_any_level() {
     .retry_with(RetryPolicy::new().with_name("fetch"));
     assert!(recovered.is_ok());
 
-    let log = String::from_utf8(sink.0.lock().expect("the lock is not poisoned").clone())
-        .expect("text");
+    let log =
+        String::from_utf8(sink.0.lock().expect("the lock is not poisoned").clone()).expect("text");
     for part in ["WARN", "DEBUG", "retry_ext", "attempt=1", "delay=1", "gave up", "secrets::Leaky"]
     {
         assert!(log.contains(part), "{part} is missing in:\n{log}");

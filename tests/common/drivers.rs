@@ -23,7 +23,7 @@ pub trait World {
     fn wait(&mut self, delay: Duration) -> SleepOutcome;
 }
 
-/// A script whose last step repeats for ever, and a sleeper that does not sleep.
+/// A script whose last step repeats forever, and a sleeper that does not sleep.
 pub struct Endless<'a> {
     script: &'a [Step],
     calls: usize,

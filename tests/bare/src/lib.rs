@@ -1,4 +1,5 @@
-//! The driver of a sensor, as on a microcontroller: no standard library, no allocator, and the board's own timer.
+//! The driver of a sensor, as on a microcontroller: no standard library, no allocator, and the
+//! board's own timer.
 
 #![no_std]
 #![forbid(unsafe_code)]

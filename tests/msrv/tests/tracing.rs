@@ -1,4 +1,5 @@
-//! Events and spans reach a subscriber. A separate process, because a subscriber replaces the log records.
+//! Events and spans reach a subscriber. This test is a separate process, because a subscriber
+//! replaces the log records.
 
 use std::io::{Error, ErrorKind};
 use std::sync::{Mutex, PoisonError};

@@ -1,8 +1,8 @@
 //! Twelve shapes of real programs, each written with this crate, by hand, and with a peer.
 //!
 //! `docs/shapes.md` shows the first version of each shape and the lengths of all three;
-//! `tests/page.rs` takes both from these files. A version stands between its marker (`// ours`, `//
-//! by hand`, `// peer`) and `// end`. A comment that begins with `// # ` is a line that the page
+//! `tests/page.rs` takes both from these files. A version stands between `// end` and its marker:
+//! `// ours`, `// by hand` or `// peer`. A comment that begins with `// # ` is a line that the page
 //! hides, as rustdoc does.
 
 pub mod script;

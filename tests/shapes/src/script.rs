@@ -24,7 +24,8 @@ impl<A> Script<A> {
         }
     }
 
-    /// Records a call and returns the next answer. Panics after the last one: a call too many fails the test.
+    /// Records a call and returns the next answer. Panics after the last one: a call too many fails
+    /// the test.
     pub fn answer(&self) -> A {
         self.calls.lock().unwrap().push(self.start.elapsed().as_millis());
         self.answers.lock().unwrap().pop_front().expect("a call that the script does not expect")
@@ -41,7 +42,8 @@ impl<A> Script<A> {
     }
 }
 
-/// The errors that the versions by hand and of the peers retry. `IsTransient` for `io::Error` includes these kinds.
+/// The errors that the versions by hand and of the peers retry. `IsTransient` for `io::Error`
+/// includes these kinds.
 #[must_use]
 pub fn transient(error: &io::Error) -> bool {
     matches!(

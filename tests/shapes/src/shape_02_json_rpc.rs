@@ -1,4 +1,5 @@
-//! A JSON-RPC client that retries the status 429 alone, and turns the last status into its own error.
+//! A JSON-RPC client that retries the status 429 alone, and turns the last status into its own
+//! error.
 
 use std::io;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! A call that ends at a shutdown: the running attempt may finish, a wait is cut short, and the last error is returned.
+//! A call that ends at a shutdown: the running attempt may finish, a wait is cut short, and the
+//! last error is returned.
 
 use std::io;
 use std::time::Duration;

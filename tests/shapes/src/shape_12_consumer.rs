@@ -1,4 +1,4 @@
-//! A consumer that reconnects for ever. A session of a minute or more starts the count afresh.
+//! A consumer that reconnects forever. A session of a minute or more starts the count afresh.
 
 use std::io;
 use std::time::Duration;

@@ -39,7 +39,8 @@ impl Source {
         Self { shape, text: fs::read_to_string(path).unwrap() }
     }
 
-    /// Returns the lines between a marker and the `// end` after it, without their common indentation.
+    /// Returns the lines between a marker and the `// end` after it, without their common
+    /// indentation.
     fn version(&self, marker: &str) -> Vec<&str> {
         let shape = self.shape;
         let mut begins = self.text.lines().enumerate().filter(|(_, line)| line.trim() == marker);
