@@ -227,7 +227,7 @@ fn the_three_formats_of_a_date_are_the_same_hint() {
         // The date has passed, just now or long ago.
         assert_eq!(parse_retry_after(date, at(DATE)), secs(0), "{date}");
         assert_eq!(parse_retry_after(date, at(DATE + 7)), secs(0), "{date}");
-        // The fraction of a second before the date is missing.
+        // A fraction of a second is left until the date.
         let just_before = at(DATE) - Duration::from_nanos(1);
         assert_eq!(parse_retry_after(date, just_before), Some(Duration::from_nanos(1)), "{date}");
     }

@@ -1,4 +1,4 @@
-//! Each value that is pointless without use warns when it is dropped.
+//! Dropping a value that is pointless without use causes a warning.
 //!
 //! Each line below drops one value and expects the warning. Without the warning, the expectation is
 //! unfulfilled, and this file does not compile.
@@ -17,7 +17,7 @@ use retry_ext::{
     SleepOutcome, StatusError, StopReason, codes,
 };
 
-/// Expects the warning for each line, so that the compiler points to the line.
+/// Drops a value and expects the warning. Each use is one line, so that the compiler points to it.
 macro_rules! warns {
     ($dropped:expr) => {
         #[expect(unused_must_use, reason = "the test expects this warning")]

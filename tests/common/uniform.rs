@@ -28,8 +28,8 @@ pub fn place(draw: Duration, low: Duration, high: Duration) -> f64 {
 /// The largest distance between the sample and the uniform distribution has Kolmogorov's limiting
 /// distribution ("Sulla determinazione empirica di una legge di distribuzione", 1933). For finite
 /// samples, the distance is scaled as in Stephens, "Use of the Kolmogorov-Smirnov, Cramér-von Mises
-/// and Related Statistics without Extensive Tables", Journal of the Royal Statistical Society B 32,
-/// 1970.
+/// and Related Statistics without Extensive Tables", Journal of the Royal Statistical Society B
+/// 32, 1970.
 #[expect(clippy::cast_precision_loss, reason = "samples are far smaller than 2^53")]
 pub fn kolmogorov_smirnov(places: &[f64]) -> f64 {
     let count = places.len() as f64;
