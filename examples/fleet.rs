@@ -38,7 +38,7 @@ use closed_loop::StartOver;
 use contention::Outcome;
 use figures::Overload;
 use runs::Runs;
-use service::{Load, Scenario, Service};
+use service::{Load, Scenario, Service, USUAL};
 
 /// The folder of the figures that are drawn.
 const FOLDER: &str = "target/fleet";
@@ -69,8 +69,8 @@ const LOOPS: [(&str, bool, StartOver); 3] = [
 ];
 
 const LEGEND: &str = "\
-recovered: runs that have ten consecutive seconds, after the end of the spike or the top of the ramp
-           at 25 s, in which 90 % of the arriving requests succeed. median: time from then to the
+recovered: runs that have ten consecutive seconds, after the end of the spike or the outage or the top of
+           the ramp at 25 s, in which 90 % of the arriving requests succeed. median: time from then to the
            first of the ten. goodput: successes. These runs take 120 s.
 ";
 
@@ -115,12 +115,12 @@ fn contenders() -> impl Iterator<Item = u32> {
 }
 
 impl Options {
-    /// The number of runs in all experiments. With a figure: two shapes of load, callers with and
-    /// without a budget, four crowds, and the contention. Without one: two kinds of failure with and
-    /// without a budget, and three kinds of worker with three policies.
+    /// The number of runs in all experiments. With documented figures: two shapes of load, two outages, callers with
+    /// and without a budget, four crowds, and the contention. Without: two kinds of failure with and without a
+    /// budget, and three kinds of worker with three policies.
     fn runs(&self) -> u64 {
         let contention = contenders().count() * JITTERS.len();
-        let with_figure = 2 * strategies().len() + 2 * CALLERS.len() + 4 + contention;
+        let with_figure = 4 * strategies().len() + 2 * CALLERS.len() + 4 + contention;
         let without_figure = 4 + 3 * LOOPS.len();
         with_figure as u64 * u64::from(self.seeds)
             + without_figure as u64 * u64::from(self.table_seeds)
@@ -211,13 +211,18 @@ impl Laboratory {
         Runs(runs)
     }
 
-    /// A service that slows down under load, and for a while more load than it can bear.
-    async fn overload(&mut self, name: &str, load: Load) -> Vec<(Strategy, Runs)> {
+    /// Runs all strategies against a service that slows down under load, with a disturbance.
+    async fn overload(
+        &mut self,
+        name: &str,
+        load: Load,
+        service: Service,
+    ) -> Vec<(Strategy, Runs)> {
         self.say(&format!(
             "{name:24}{:>9}{:>11}{:>13}{:>15}{:>11}{:>9}",
             "processes", "recovered", "median", "calls/request", "goodput", "success"
         ));
-        let scenario = Scenario { load, service: Service::Overloadable, seconds: 120 };
+        let scenario = Scenario { load, service, seconds: 120 };
         let mut results = Vec::new();
         for strategy in strategies() {
             self.bar.set_message(format!("{name}, {}", strategy.name));
@@ -231,7 +236,7 @@ impl Laboratory {
     }
 
     async fn spike(&mut self) -> Result<(), Box<dyn Error>> {
-        let results = self.overload("spike", Load::Spike).await;
+        let results = self.overload("spike", Load::Spike, Service::Overloadable).await;
         let runs = |with_budget: bool| -> Vec<&Runs> {
             let retries = results.iter().filter(|(strategy, _)| strategy.name != NO_RETRY);
             let alike = retries.filter(|(strategy, _)| strategy.processes.is_some() == with_budget);
@@ -244,8 +249,15 @@ impl Laboratory {
     }
 
     async fn ramp(&mut self) -> Result<(), Box<dyn Error>> {
-        let results = self.overload("ramp", Load::Ramp).await;
+        let results = self.overload("ramp", Load::Ramp, Service::Overloadable).await;
         self.draw("ramp", &of_full_jitter(results).ramp())
+    }
+
+    /// The usual load, while the service succeeds with no call for ten seconds.
+    async fn outages(&mut self) {
+        let load = Load::Steady(USUAL);
+        self.overload("outage, refuses", load, Service::Refuses).await;
+        self.overload("outage, silent", load, Service::Silent).await;
     }
 
     /// A fixed number of callers, each of which waits until its request has ended.
@@ -528,6 +540,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     laboratory.say(LEGEND);
     laboratory.spike().await?;
     laboratory.ramp().await?;
+    laboratory.outages().await;
     laboratory.callers().await?;
     laboratory.hundred_processes().await;
     laboratory.closed_loop().await;

@@ -45,11 +45,14 @@ pub(crate) const USUAL: f64 = 40.0;
 const USUAL_RESPONSE: f64 = 1.87;
 
 impl Load {
-    /// When spike and ramp are at their end or their height: from here on they may recover.
+    /// The end of the spike and of the outage, and the height of the ramp: from here on runs may recover.
     pub(crate) const TURN: usize = 25;
 
     /// The seconds with twice the usual load.
     pub(crate) const SPIKE: Range<f64> = 20.0..25.0;
+
+    /// The seconds without an answer from [`Service::Refuses`] and [`Service::Silent`].
+    pub(crate) const OUTAGE: Range<f64> = 15.0..25.0;
 
     /// Requests per second, if they arrive at random.
     pub(crate) fn rate(self, second: f64) -> f64 {
@@ -81,6 +84,10 @@ impl Load {
 pub(crate) enum Service {
     /// The more it has to do, the slower it is. It also finishes the work for clients that have gone.
     Overloadable,
+    /// The same service, which refuses every call during the [outage](Load::OUTAGE).
+    Refuses,
+    /// The same service, which loses every call during the [outage](Load::OUTAGE).
+    Silent,
     /// Answers at once, and from this second on with errors.
     DownFrom(u32),
     /// Answers at once; with an error at this rate.
@@ -290,10 +297,17 @@ impl Simulation<'_> {
     }
 
     fn serve(&mut self, request: usize, attempt: u32) {
-        self.in_flight += 1;
         let second = self.queue.now().as_secs_f64();
+        let is_out = Load::OUTAGE.contains(&second);
+        if is_out && matches!(self.scenario.service, Service::Silent) {
+            return;
+        }
+        self.in_flight += 1;
         let (latency, well) = match self.scenario.service {
-            Service::Overloadable => (LATENCY + LATENCY_PER_REQUEST * self.in_flight, true),
+            Service::Refuses if is_out => (Duration::ZERO, false),
+            Service::Overloadable | Service::Refuses | Service::Silent => {
+                (LATENCY + LATENCY_PER_REQUEST * self.in_flight, true)
+            }
             Service::DownFrom(start) => (Duration::ZERO, second < f64::from(start)),
             Service::Flaky(rate) => (Duration::ZERO, self.failures.f64() >= rate),
         };
