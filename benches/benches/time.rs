@@ -1,9 +1,9 @@
-//! Measures how long each contender takes for each scenario.
+//! Measures the time of each contender in each scenario.
 //!
 //! ```sh
 //! cargo bench -p peer-benches                   # prints a table in the end
-//! UPDATE_README=1 cargo bench -p peer-benches   # and puts it into the README
-//! cargo bench -p peer-benches -- backon         # some only, without a table
+//! UPDATE_README=1 cargo bench -p peer-benches   # and writes the table into the README
+//! cargo bench -p peer-benches -- backon         # runs some only, without a table
 //! ```
 
 use std::error::Error;
@@ -48,9 +48,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The time of so many calls or delays, without what comes before the first.
+/// Returns the time of this many calls or delays, without the setup before the first one.
 ///
-/// It is the thread's own time: nothing sleeps here, and what else runs on the machine is kept out.
+/// This is the thread's CPU time: nothing sleeps here, and other programs do not count.
 fn time(contender: &Contender, scenario: Scenario, times: u64) -> Duration {
     let now = || Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a clock"));
     let took = |load| {
@@ -64,7 +64,7 @@ fn time(contender: &Contender, scenario: Scenario, times: u64) -> Duration {
     time.mul_f64(f64::from(times) / f64::from(units))
 }
 
-/// An error where something was not measured since `start`.
+/// Returns the table, or an error if a figure was not measured since `start`.
 fn table(directory: &Path, start: SystemTime) -> Result<String, String> {
     let names = contenders::ALL.map(|contender| contender.name);
     let table = report::table(&names, &Scenario::ALL.map(Scenario::title), |row, column| {
@@ -80,7 +80,7 @@ fn table(directory: &Path, start: SystemTime) -> Result<String, String> {
     Ok(format!("Nanoseconds per call, or per delay, medians; {compiler}, thin LTO.\n\n{table}"))
 }
 
-/// What criterion found.
+/// Returns the median that criterion measured.
 fn median(file: &Path, start: SystemTime) -> Result<f64, Box<dyn Error>> {
     if fs::metadata(file)?.modified()? < start {
         return Err("it is of another run".into());

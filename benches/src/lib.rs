@@ -1,9 +1,9 @@
-//! What a retry costs: with `retry-ext`, with other crates, and by hand.
+//! The cost of a retry with `retry-ext`, with other crates, and by hand.
 //!
-//! A [`Contender`] does each [`Scenario`] in its own way, or says why it cannot. Whoever measures
-//! calls [`Contender::perform`], which also checks that the work was done. The program
-//! `instructions` counts, the benchmark `time` times, the test `scenarios` runs all of it briefly;
-//! the method and the figures are in `README.md`.
+//! A [`Contender`] does each [`Scenario`] in its own way, or gives a reason why it cannot. Call
+//! [`Contender::perform`] to run a scenario and to check that the work was done. The program
+//! `instructions` counts instructions and the benchmark `time` measures time. The test `scenarios`
+//! runs each scenario briefly. `README.md` describes the method and shows the figures.
 
 pub mod contenders;
 pub mod report;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use work::{DRAWS, FIRST_DELAY, Tally};
 
-/// What is measured.
+/// A measured scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
     /// A blocking operation that succeeds at once, under a policy with jitter.
@@ -27,13 +27,13 @@ pub enum Scenario {
     JitteredDelay,
     /// A future that succeeds at once, on tokio.
     AsyncFirstSuccess,
-    /// A future that fails twice, without jitter, with a predicate and a hook, on tokio's clock,
-    /// paused.
+    /// A future that fails twice, without jitter, with a predicate and a hook, on tokio's paused
+    /// clock.
     AsyncTwoFailures,
 }
 
 impl Scenario {
-    /// All, in the order of the tables.
+    /// All scenarios, in the order of the tables.
     pub const ALL: [Self; 6] = [
         Self::FirstSuccess,
         Self::TwoFailures,
@@ -43,7 +43,7 @@ impl Scenario {
         Self::AsyncTwoFailures,
     ];
 
-    /// Its name in tables and on the command line.
+    /// Returns the name in tables and on the command line.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
@@ -56,8 +56,8 @@ impl Scenario {
         }
     }
 
-    /// A smaller load than `full` times, and how many calls or delays it is smaller. For delays it
-    /// has as many iterators, so that the difference is free of their making.
+    /// Returns a smaller load than `full` times, and the number of calls or delays that it lacks.
+    /// For delays, both loads make the same number of iterators, which cancels their cost.
     #[must_use]
     pub const fn baseline(self, full: u32) -> (Load, u32) {
         match self {
@@ -69,29 +69,29 @@ impl Scenario {
     }
 }
 
-/// How much of a scenario to do.
+/// The amount of work in a scenario.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    /// So many operations, or so many iterators.
+    /// The number of operations or iterators.
     pub times: u32,
     /// Whether to draw [`DRAWS`] delays from each iterator, or none.
     pub draws: bool,
 }
 
 impl Load {
-    /// All of the scenario.
+    /// Returns the whole scenario, repeated `times` times.
     #[must_use]
     pub const fn full(times: u32) -> Self {
         Self { times, draws: true }
     }
 }
 
-/// How a contender does a scenario, or why it cannot.
+/// A contender's implementation of a scenario, or the reason why it has none.
 #[derive(Debug)]
 pub struct Entry {
     run: Option<fn(Load) -> Tally>,
     hooked: bool,
-    /// Why it cannot, or what else to know of the figure; empty where nothing is to be said.
+    /// The reason why the contender cannot do the scenario, or a note on the figure, or empty.
     pub remark: &'static str,
 }
 
@@ -112,7 +112,7 @@ impl Entry {
         Self { hooked: false, remark, ..self }
     }
 
-    /// Whether there is something to measure.
+    /// Returns whether the contender can do the scenario.
     #[must_use]
     pub const fn is_possible(&self) -> bool {
         self.run.is_some()
@@ -122,7 +122,7 @@ impl Entry {
 /// A way to retry.
 #[derive(Debug)]
 pub struct Contender {
-    /// The crate, or what is done by hand.
+    /// The name of the crate, or of the handwritten loop.
     pub name: &'static str,
     first_success: Entry,
     two_failures: Entry,
@@ -133,7 +133,7 @@ pub struct Contender {
 }
 
 impl Contender {
-    /// How it does a scenario.
+    /// Returns the entry of a scenario.
     #[must_use]
     pub const fn entry(&self, scenario: Scenario) -> &Entry {
         match scenario {
@@ -146,11 +146,11 @@ impl Contender {
         }
     }
 
-    /// Does a scenario and checks what came of it; nothing where the contender cannot.
+    /// Does a scenario and checks the result. Returns `None` if the contender cannot do it.
     ///
     /// # Panics
     ///
-    /// If calls, hooks, delays or waits are not those of the scenario.
+    /// Panics if calls, hooks, delays or waits are not those of the scenario.
     #[must_use]
     pub fn perform(&self, scenario: Scenario, load: Load) -> Option<Tally> {
         let entry = self.entry(scenario);
@@ -160,8 +160,8 @@ impl Contender {
             let did = (tally.state, tally.hooks, tally.waited);
             let hooks = if entry.hooked { 2 * times } else { 0 };
             let waits = FIRST_DELAY * 3 * load.times; // 10 and 20 ms
-            // 10 ms, doubled. An `f32` misses that by nanoseconds; a jitter that is added to the
-            // delay at most doubles it.
+            // 10 ms, doubled. An `f32` is off by nanoseconds; jitter that is added to the delay at
+            // most doubles the delay.
             let last = FIRST_DELAY * (1 << (DRAWS - 1));
             let done = match scenario {
                 Scenario::FirstSuccess | Scenario::AsyncFirstSuccess => {
@@ -185,7 +185,7 @@ mod tests {
     use super::{Contender, Entry, Load, Scenario};
     use crate::work::{FIRST_DELAY, Tally, blocking, delays, fail_twice, succeed};
 
-    /// Does some of the work in each scenario, and never all.
+    /// Does a part of the work in each scenario.
     const LAZY: Contender = Contender {
         name: "lazy",
         first_success: Entry::new(|load| blocking(half(load), (), |(), state| succeed(state))),

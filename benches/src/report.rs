@@ -1,4 +1,4 @@
-//! The tables, and their places in `README.md`.
+//! The tables, and their sections in `README.md`.
 
 use std::fmt::Write;
 use std::process::Command;
@@ -6,20 +6,20 @@ use std::{fs, io};
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 
-/// What stands in a field of a table.
+/// The contents of a field of a table.
 #[derive(Clone, Debug)]
 pub struct Figure {
-    /// Nothing where there is none to have.
+    /// The figure, or `None` if the contender cannot do the scenario.
     pub value: Option<String>,
-    /// What is said of it below the table; empty where nothing is.
+    /// A remark below the table; empty if there is none.
     pub remark: &'static str,
 }
 
-/// A table with a row for each name of a contender, and the remarks below it.
+/// Returns a table with a row for each contender, and the remarks below the table.
 ///
 /// # Errors
 ///
-/// Those of `figure`, which is called with the index of each row and of each column.
+/// Returns the errors of `figure`, which is called with the index of each row and of each column.
 pub fn table(
     names: &[&str],
     titles: &[&str],
@@ -51,13 +51,13 @@ pub fn table(
     Ok(text)
 }
 
-/// Three digits, or all before the point.
+/// Rounds to three digits, or to a whole number if that has more.
 #[must_use]
 pub fn rounded(value: f64) -> String {
     if value < 99.95 { format!("{value:.1}") } else { format!("{value:.0}") }
 }
 
-/// The contender and, of a crate from elsewhere, the version that `Cargo.lock` has.
+/// Returns the name of a contender, with the version in `Cargo.lock` for a third-party crate.
 #[must_use]
 pub fn label(name: &str) -> String {
     let package = format!("name = \"{name}\"\nversion = \"");
@@ -68,25 +68,25 @@ pub fn label(name: &str) -> String {
     }
 }
 
-/// What the figures depend on besides the code.
+/// Returns the compiler and the target, on which the figures depend.
 ///
 /// # Errors
 ///
-/// If `rustc` does not say it.
+/// Returns an error if `rustc` does not report them.
 pub fn compiler() -> Result<String, String> {
     let text = output(Command::new("rustc").arg("-vV"))?;
     let field = |name| text.lines().find_map(|line| line.strip_prefix(name));
     match (field("release: "), field("host: ")) {
         (Some(release), Some(host)) => Ok(format!("rustc {release}, {host}")),
-        _ => Err(format!("`rustc -vV` says only {text:?}")),
+        _ => Err(format!("`rustc -vV` prints only {text:?}")),
     }
 }
 
-/// What a program prints, on both of its streams.
+/// Runs a program and returns its output on both streams.
 ///
 /// # Errors
 ///
-/// If it is not there, or fails.
+/// Returns an error if the program is missing or fails.
 pub fn output(command: &mut Command) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     match command.output() {
@@ -96,17 +96,17 @@ pub fn output(command: &mut Command) -> Result<String, String> {
             if output.status.success() { Ok(text) } else { Err(format!("{name} failed:\n{text}")) }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(format!("`{name}` is missing: install it, and see that it is in the PATH"))
+            Err(format!("`{name}` is missing: install it, and add it to the PATH"))
         }
         Err(error) => Err(format!("`{name}` does not start: {error}")),
     }
 }
 
-/// Puts a text into its section of `README.md`.
+/// Writes a text into its section of `README.md`.
 ///
 /// # Errors
 ///
-/// If the file or the section is not there.
+/// Returns an error if the file or the section is missing.
 pub fn update(section: &str, text: &str) -> Result<(), String> {
     let readme = fs::read_to_string(README).map_err(|error| format!("{README}: {error}"))?;
     let changed = replace(&readme, section, text);

@@ -1,5 +1,5 @@
-//! What every contender is given: the policy, the operation and what goes with it, and the loops
-//! around, which return a [`Tally`] of what was done.
+//! The work of every contender: the policy, the operation with its predicate, hook and sleeper, and
+//! the loops around the operation. The loops return a [`Tally`].
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -12,29 +12,29 @@ use tokio::time::Instant;
 
 use crate::Load;
 
-/// Calls of the operation at most.
+/// The maximum number of calls of the operation.
 pub const ATTEMPTS: u32 = 3;
-/// The first delay, in milliseconds; each is twice the one before.
+/// The first delay in milliseconds. Each further delay is twice the previous one.
 pub const FIRST_MILLIS: u64 = 10;
 /// The first delay.
 pub const FIRST_DELAY: Duration = Duration::from_millis(FIRST_MILLIS);
-/// No delay is longer. None gets there, but no compiler knows.
+/// The longest delay. No delay reaches it, but the compiler cannot know that.
 pub const CAP: Duration = Duration::from_secs(60);
-/// How many delays an iterator is asked for.
+/// The number of delays drawn from an iterator.
 pub const DRAWS: u32 = 8;
 
-/// The error of the operation.
+/// The operation's error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Worth a retry.
+    /// An error that is retried.
     Transient(u32),
-    /// Not worth one. It does not occur, but no compiler knows.
+    /// An error that is not retried. It does not occur, but the compiler cannot know that.
     Permanent(u32),
 }
 
 /// Succeeds, and adds 1 to `state`.
 #[inline(never)]
-#[expect(clippy::missing_errors_doc, reason = "there is none, but no compiler knows")]
+#[expect(clippy::missing_errors_doc, reason = "it never fails, but the compiler cannot know that")]
 pub fn succeed(state: &mut u64) -> Result<u64, Fault> {
     let before = black_box(*state);
     if before == u64::MAX {
@@ -48,7 +48,7 @@ pub fn succeed(state: &mut u64) -> Result<u64, Fault> {
 ///
 /// # Errors
 ///
-/// Two of three times.
+/// Returns an error in the first two of three calls.
 #[inline(never)]
 pub fn fail_twice(state: &mut u64) -> Result<u64, Fault> {
     let before = black_box(*state);
@@ -74,7 +74,7 @@ pub struct Operation<const FAILS: bool, E = Fault> {
 const _: () = assert!(size_of::<Operation<true>>() == 64);
 
 impl<const FAILS: bool> Operation<FAILS> {
-    /// An attempt.
+    /// Returns the future of one attempt.
     #[must_use]
     pub const fn new(state: &'static Cell<u64>) -> Self {
         Self { state, ballast: [1; 7], error: PhantomData }
@@ -90,13 +90,13 @@ impl<const FAILS: bool, E: From<Fault>> Future for Operation<FAILS, E> {
         let mut state = self.state.get();
         let result = if FAILS { fail_twice(&mut state) } else { succeed(&mut state) };
         self.state.set(state);
-        // As `?` does it, which shows the compiler that the result is there: one that it cannot
-        // see through is asked for its being pending, which would not be the retry's doing.
+        // Converts the error as `?` does, so that the compiler sees a `Poll::Ready`. Otherwise the
+        // code would check for `Poll::Pending`, which is no cost of the retry.
         Poll::Ready(result.map_err(E::from))
     }
 }
 
-/// The predicate.
+/// Returns whether the error is transient: the predicate.
 #[inline]
 #[must_use]
 pub fn is_transient(error: &Fault) -> bool {
@@ -107,27 +107,27 @@ thread_local! {
     static HOOKS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The hook.
+/// Counts a retry: the hook.
 #[inline]
 pub fn hook(error: &Fault, delay: Duration) {
     black_box((error, delay));
     HOOKS.set(HOOKS.get() + 1);
 }
 
-/// The sleeper that does not sleep; the delay has to be there all the same.
+/// Returns at once: the sleeper. The delay must still be computed.
 #[inline]
 pub fn no_sleep(delay: Duration) {
     black_box(delay);
 }
 
-/// What was done.
+/// The work that a run has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// What the operation counted.
+    /// The operation's counter.
     pub state: u64,
-    /// Calls of [`hook`].
+    /// The number of calls of [`hook`].
     pub hooks: u64,
-    /// How far tokio's clock went.
+    /// The time by which tokio's clock advanced.
     pub waited: Duration,
     /// The last delay of the last iterator.
     pub last_delay: Duration,
@@ -135,13 +135,13 @@ pub struct Tally {
     pub future_bytes: usize,
 }
 
-/// Retries an operation that blocks.
+/// Retries a blocking operation.
 ///
-/// `call` gets a function of its own, which is called each time, as it would be in a program.
+/// `call` is compiled into a separate function, which is called each time, as in a program.
 ///
 /// # Panics
 ///
-/// If an operation fails for good.
+/// Panics if an operation fails for good.
 pub fn blocking<P, E, F>(load: Load, policy: P, call: F) -> Tally
 where
     F: Fn(&P, &mut u64) -> Result<u64, E> + Copy,
@@ -168,7 +168,7 @@ where
 ///
 /// # Panics
 ///
-/// If an operation fails for good, or there can be no runtime.
+/// Panics if an operation fails for good, or if no runtime can be built.
 pub fn awaited<P, E, Fut>(
     load: Load,
     policy: P,
@@ -178,7 +178,7 @@ where
     Fut: Future<Output = Result<u64, E>>,
 {
     let policy = black_box(policy);
-    // Some crates want futures that borrow nothing; a word per run may leak.
+    // Some crates need `'static` futures, so each run leaks one word.
     let state: &'static Cell<u64> = Box::leak(Box::default());
     let hooks_before = HOOKS.get();
     let runtime =
@@ -204,7 +204,7 @@ where
 ///
 /// # Panics
 ///
-/// If an iterator ends.
+/// Panics if an iterator ends.
 pub fn delays<P, I>(load: Load, policy: P, start: impl Fn(&P) -> I) -> Tally
 where
     I: Iterator<Item = Duration>,

@@ -1,4 +1,4 @@
-//! The comparison in the crate's README, and the changes of behaviour in `docs/from-*.md`: the peers are called.
+//! Checks the comparison in the crate's README and facts in `docs/from-*.md` by calling the peers.
 
 use std::cell::Cell;
 use std::future::ready;
@@ -13,7 +13,7 @@ use tokio_retry::strategy::{ExponentialBackoff, FixedInterval};
 
 const README: &str = include_str!("../../README.md");
 
-/// An operation whose error no condition declares transient, and which counts its calls.
+/// Returns an operation that counts its calls and fails. No condition makes its error transient.
 fn failing(calls: &Cell<u32>) -> impl FnMut() -> Result<(), &'static str> {
     || {
         calls.set(calls.get() + 1);
@@ -21,7 +21,7 @@ fn failing(calls: &Cell<u32>) -> impl FnMut() -> Result<(), &'static str> {
     }
 }
 
-/// The fields of a row of the comparison: this crate, backon, relentless, retry.
+/// Returns the fields of a row of the comparison: this crate, backon, relentless, retry.
 fn row(title: &str) -> [&'static str; 4] {
     let begin = format!("| {title} |");
     let line = README.lines().find_map(|line| line.strip_prefix(&begin)).expect("a row");

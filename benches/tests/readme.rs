@@ -1,6 +1,6 @@
-//! The section on cost of the crate's README has the figures of `benches/README.md`.
+//! Checks that the cost section of the crate's README has the figures of `benches/README.md`.
 //!
-//! `UPDATE_README=1 cargo test -p peer-benches --test readme` writes them there.
+//! `UPDATE_README=1 cargo test -p peer-benches --test readme` writes the figures into that section.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::{env, fs};
 
 use peer_benches::report::label;
 
-/// The columns; those of other crates have the measured version.
+/// The columns. The names of other crates get the measured version.
 const COLUMNS: [&str; 6] = ["by hand", "retry-ext", "backon", "retry", "tokio-retry", "relentless"];
 const BEGIN: &str = "<!-- begin cost -->\n";
 const END: &str = "<!-- end cost -->\n";
@@ -20,7 +20,7 @@ struct Table {
 }
 
 impl Table {
-    /// The first table in the text.
+    /// Returns the first table in the text.
     fn of(text: &str) -> Self {
         let lines = text.lines().skip_while(|line| !line.starts_with('|'));
         let mut rows: Vec<Vec<String>> = lines

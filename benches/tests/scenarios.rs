@@ -1,5 +1,5 @@
-//! Every contender does every scenario, with as many calls, hooks, delays and waits as there should
-//! be; `Contender::perform` looks after that.
+//! Every contender does every scenario. `Contender::perform` checks the number of calls and hooks,
+//! and the delays and waits.
 
 use allocation_counter::measure;
 use peer_benches::contenders::{ALL, RETRY_EXT};
@@ -24,7 +24,7 @@ fn this_crate_does_all_scenarios_and_allocates_in_none() {
             measure(|| assert!(RETRY_EXT.perform(scenario, Load::full(times)).is_some()))
                 .count_total
         };
-        // What a runtime allocates is in each; what a thread allocates once is in the first.
+        // Each count includes the runtime's allocations; the first also includes the thread's.
         let [_, few, many] = [1, 10, 100].map(count);
         assert_eq!(few, many, "{scenario:?}");
     }

@@ -1,4 +1,4 @@
-//! The generic function that a program without a crate for retries has.
+//! A generic retry function, as in a program that uses no crate for retries.
 
 use std::io::Result;
 use std::thread;

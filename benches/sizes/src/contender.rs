@@ -1,5 +1,5 @@
-//! Three attempts with full jitter, 10 ms doubled and at most 60 s, of interrupted and refused operations:
-//! by each contender as its README shows.
+//! Retries interrupted and refused operations: three attempts with full jitter, 10 ms doubled
+//! and at most 60 s. Each contender is used as its README shows.
 
 #![allow(dead_code, unused_imports, unused_macros, reason = "one program, one contender")]
 
@@ -10,7 +10,8 @@ const ATTEMPTS: u32 = 3;
 const FIRST_DELAY: Duration = Duration::from_millis(10);
 const CAP: Duration = Duration::from_mins(1);
 
-/// Out of line and in every program, so that its size is in no figure.
+/// Returns whether the error is transient. Every program contains this function, so its size is in
+/// no figure.
 #[inline(never)]
 pub fn is_transient(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionRefused)

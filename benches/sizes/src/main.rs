@@ -23,7 +23,7 @@ fn main() {
     }
 }
 
-/// Out of line, so that a site has one call of it, and no formatting of its own.
+/// Prints an error. Out of line, so that each site has only a call instead of formatting code.
 #[cold]
 #[inline(never)]
 fn show(error: &dyn Display) {

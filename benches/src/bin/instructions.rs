@@ -1,14 +1,14 @@
-//! Counts what each contender needs for each scenario: instructions, bytes and allocations.
+//! Counts the instructions, bytes and allocations of each contender in each scenario.
 //!
 //! ```sh
 //! cargo run --profile bench -p peer-benches --bin instructions               # prints the table
-//! cargo run --profile bench -p peer-benches --bin instructions -- --update   # into the README
-//! cargo run --profile bench -p peer-benches --bin instructions -- --check    # are the limits kept?
+//! cargo run --profile bench -p peer-benches --bin instructions -- --update   # writes the table into the README
+//! cargo run --profile bench -p peer-benches --bin instructions -- --check    # fails if a limit is exceeded
 //! ```
 //!
-//! The program runs itself under callgrind, for each figure with two loads. The difference of the
-//! counts over the difference of the loads is what one call needs, or one delay: neither the start
-//! of the process nor the making of a policy, a runtime or an iterator is in it.
+//! The program runs itself under callgrind, with two loads for each figure. The figure of one call
+//! or delay is the difference of the counts divided by the difference of the loads. The figure
+//! therefore excludes the start of the process and the making of policies, runtimes and iterators.
 
 use std::env;
 use std::process::{Command, ExitCode};
@@ -18,22 +18,22 @@ use peer_benches::contenders::{self, RETRY_EXT};
 use peer_benches::report::{self, Figure, rounded};
 use peer_benches::{Contender, Load, Scenario};
 
-/// Enough for the third digit to be right: jitter makes calls differ.
+/// The calls of a run. Jitter makes calls differ; this many make the third digit exact.
 const TIMES: u32 = 20_000;
 
 struct Column {
     title: &'static str,
     count: Count,
-    /// What this crate may need.
+    /// The most that this crate may need.
     limit: Option<f64>,
 }
 
 #[derive(Clone, Copy)]
 enum Count {
     Instructions(Scenario),
-    /// Of the future.
+    /// The size of the future.
     Bytes(Scenario),
-    /// The most of any scenario.
+    /// The allocations in the worst scenario.
     Allocations,
 }
 
@@ -50,7 +50,7 @@ const fn instructions(scenario: Scenario, limit: Option<f64>) -> Column {
     Column { title: scenario.title(), count: Count::Instructions(scenario), limit }
 }
 
-/// The limits are for the compiler and the target that the README names; others count differently.
+/// The columns of the table. The limits hold for the compiler and the target that the README names.
 static COLUMNS: [Column; 9] = [
     instructions(Scenario::FirstSuccess, Some(46.0)),
     instructions(Scenario::TwoFailures, Some(300.0)),
@@ -152,13 +152,13 @@ fn value(contender: &Contender, count: Count) -> Result<Option<f64>, String> {
     }
 }
 
-/// Nothing where the contender cannot do the scenario.
+/// Returns the count per call or delay, or `None` if the contender cannot do the scenario.
 fn per_unit(
     contender: &Contender,
     scenario: Scenario,
     count: impl Fn(Load) -> Result<u64, String>,
 ) -> Result<Option<f64>, String> {
-    // The first time is not like the others, since threads and libraries set themselves up.
+    // Threads and libraries set themselves up in the first run, so it is not counted.
     if contender.perform(scenario, Load::full(1)).is_none() {
         return Ok(None);
     }
@@ -185,7 +185,7 @@ fn callgrind(contender: &Contender, scenario: Scenario, load: Load) -> Result<u6
     count.ok_or_else(|| format!("callgrind has no count:\n{printed}"))
 }
 
-/// What runs under callgrind.
+/// Does a scenario; this runs under callgrind.
 fn perform(contender: &str, scenario: &str, times: &str, draws: &str) -> Result<(), String> {
     let contender = contenders::ALL.into_iter().find(|known| known.name == contender);
     let scenario = Scenario::ALL.into_iter().find(|known| known.title() == scenario);

@@ -151,13 +151,13 @@ fn kilobytes(bytes: i32) -> String {
     format!("{:.1}", f64::from(bytes) / 1000.0)
 }
 
-/// Builds the programs, one after the other in the same place.
+/// Builds the programs, one after another in the same folder.
 struct Builder {
     target: PathBuf,
 }
 
 impl Builder {
-    /// Builds next to the folder of this program, with the versions that the workspace has locked.
+    /// Returns a builder with the workspace's locked versions. It builds beside this program's folder.
     fn new() -> Result<Self, String> {
         let program = env::current_exe().map_err(|error| format!("this program: {error}"))?;
         let target = program.ancestors().nth(2).ok_or("this program is in no folder")?;
@@ -171,7 +171,7 @@ impl Builder {
         Ok([one?, ten?, tokio?])
     }
 
-    /// The size of a program, without retries if no contender is given.
+    /// Returns the size of a program. Without a contender, the program does not retry.
     fn size(&self, program: &Program, row: Option<&Row>) -> Result<i32, String> {
         let features = program.feature.into_iter().chain(row.map(|row| row.feature));
         report::output(
@@ -188,8 +188,8 @@ impl Builder {
     }
 }
 
-/// The bytes of a 64-bit little-endian ELF file that are loaded when the program runs: the sum of its
-/// allocated sections that have contents. The size of the file itself is rounded up to pages.
+/// Returns the loaded bytes of a 64-bit little-endian ELF file: the sum of its allocated sections
+/// that have contents. The size of the file itself is rounded up to pages.
 fn loaded(elf: &[u8]) -> Option<i32> {
     const NO_BITS: u64 = 8;
     const ALLOCATED: u64 = 2;
@@ -223,7 +223,7 @@ mod tests {
         let mut elf = b"\x7fELF\x02\x01".to_vec();
         elf.resize(0x40, 0);
         (elf[0x28], elf[0x3a], elf[0x3c]) = (0x40, 0x40, 3);
-        // An allocated one with contents, an allocated one without, and one that is not loaded.
+        // Three sections: allocated with contents, allocated without contents, and not loaded.
         for (kind, flags, size) in [(1, 6, 0x0102_u16), (8, 3, 0x1000), (1, 0, 0x2000)] {
             let mut header = [0; 0x40];
             (header[4], header[8]) = (kind, flags);

@@ -1,4 +1,4 @@
-//! No retry at all: what the operation and the loop of the measurement cost.
+//! No retry: the cost of the operation and the measuring loop.
 
 use std::cell::Cell;
 use std::hint::black_box;

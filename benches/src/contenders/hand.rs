@@ -1,4 +1,4 @@
-//! The loop that anyone would write.
+//! An ordinary handwritten loop.
 
 use std::iter::successors;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The loop of someone who counts instructions: whole nanoseconds, a generator that is made at the
-//! first failure, and all that follows a failure out of line.
+//! A handwritten loop optimised for few instructions. It counts whole nanoseconds, makes its random
+//! generator at the first failure, and keeps the code after a failure out of line.
 
 use std::iter::from_fn;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub(super) static HAND_INTEGERS: Contender = Contender {
     async_two_failures: Entry::lacking(BLOCKING),
 };
 
-const BLOCKING: &str = "as a future it would be a state machine by hand, with `unsafe`";
+const BLOCKING: &str = "the future would be a handwritten state machine with `unsafe`";
 
 struct Policy {
     attempts: u32,

@@ -12,7 +12,7 @@ mod tokio_retry;
 
 use crate::Contender;
 
-/// All, in the order of the tables.
+/// All contenders, in the order of the tables.
 pub static ALL: [&Contender; 8] = [
     &bare::BARE,
     &hand::HAND,

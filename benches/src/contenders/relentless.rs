@@ -1,4 +1,4 @@
-//! `relentless`: a policy that is borrowed, and a strategy that is asked by the attempt's number.
+//! `relentless`: a borrowed policy, and a strategy that computes a delay from the attempt's number.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ pub(super) static RELENTLESS: Contender = Contender {
 };
 
 const CLOCK: &str = "reads the clock before and after each attempt";
-const UNTOLD: &str = "reads the clock before and after each attempt; the hook hears of each attempt, and not of the delay";
+const UNTOLD: &str = "reads the clock before and after each attempt; the hook is called after each attempt, without the delay";
 
 fn exponential() -> impl Wait {
     wait::exponential(FIRST_DELAY).cap(CAP)
@@ -69,12 +69,12 @@ fn policy<W>(wait: W) -> RetryPolicy<StopAfterAttempts, W> {
     RetryPolicy::new().stop(stop::attempts(ATTEMPTS)).wait(wait)
 }
 
-/// A future that borrows its policy wants one that lives for long.
+/// Makes a value `'static`, because the futures borrow their policy.
 fn leak<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
 }
 
-/// The crate has no iterator over delays.
+/// Returns the delays of a strategy. The crate has no iterator over delays.
 fn waits<W: Wait>(strategy: &'static W) -> impl Iterator<Item = Duration> {
     (1..).map(|attempt| strategy.next_wait(&RetryState::for_attempt(attempt)))
 }
@@ -85,7 +85,7 @@ fn after_attempt(attempt: &AttemptState<'_, Result<u64, Fault>>) {
     }
 }
 
-/// The clock that the crate takes by default, which waits for nothing.
+/// The crate's default clock, without its waits.
 struct Sleepless;
 
 impl Clock for Sleepless {

@@ -35,12 +35,12 @@ pub(super) static RETRY: Contender = Contender {
 
 const BLOCKING: &str = "the crate is for blocking operations";
 
-/// The crate has no cap; this is how its documentation modifies delays.
+/// Returns the capped delays. The crate has no cap: its documentation caps delays in this way.
 fn capped(millis: u64) -> impl Iterator<Item = Duration> {
     Exponential::from_millis(millis).map(|delay| delay.min(CAP))
 }
 
-/// The crate always sleeps; so the delays are drawn as ever, and none is handed on.
+/// Draws the delays and returns zeros instead, because the crate always sleeps.
 fn waits(millis: u64) -> impl Iterator<Item = Duration> {
     let drawn = capped(millis).map(jitter).take(ATTEMPTS as usize - 1);
     drawn.map(|delay| {

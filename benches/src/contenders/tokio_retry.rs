@@ -32,6 +32,6 @@ pub(super) static TOKIO_RETRY: Contender = Contender {
 const ASYNC: &str = "the crate is for futures";
 const RETRIES: usize = ATTEMPTS as usize - 1;
 
-/// Powers of the base, times the factor.
+/// The delays are powers of the base, times the factor.
 const BACKOFF: ExponentialBackoff =
     ExponentialBackoff::from_millis(2).factor(FIRST_MILLIS / 2).max_delay(CAP);
