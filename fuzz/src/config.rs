@@ -1,4 +1,4 @@
-//! What holds for every configuration, and for every file that one is read from.
+//! Invariants of every configuration, and of every file from which one is read.
 
 use std::fmt::{self, Debug};
 use std::ops::RangeInclusive;
@@ -72,7 +72,7 @@ const BOOL: &str = "true or false";
 
 pub(crate) struct Setting {
     pub(crate) key: &'static str,
-    /// Its name in the environment, after the prefix.
+    /// The setting's name in the environment, after the prefix.
     pub(crate) variable: &'static str,
     pub(crate) allowed: &'static str,
 }
@@ -92,8 +92,8 @@ pub(crate) const SETTINGS: [Setting; 8] = [
     setting("log_retries", "LOG", BOOL),
 ];
 
-/// Reads the text twice, as a configuration and as whatever it is; the second shows what is to be
-/// expected of the first.
+/// Reads the text twice: as a configuration, and as any value. The value determines the expected
+/// result for the configuration.
 fn file<F: Format>(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let config: Result<RetryConfig, String> = F::read(text);
@@ -136,7 +136,7 @@ fn file<F: Format>(data: &[u8]) {
 }
 
 fn tells(error: &str, part: &str) -> bool {
-    // The reader of YAML does not repeat control characters as they are.
+    // The YAML reader escapes control characters in its messages.
     let harmless = part.chars().map(|char| match char {
         '\u{2028}' | '\u{2029}' => char.escape_debug().to_string(),
         char if char.is_control() => char.escape_debug().to_string(),
@@ -145,13 +145,13 @@ fn tells(error: &str, part: &str) -> bool {
     error.contains(part) || error.contains(&harmless.collect::<String>())
 }
 
-/// A text as messages repeat it: escaped, and of at most 64 characters.
+/// Returns a text as messages show it: escaped, and cut to at most 64 characters.
 pub(crate) fn cut(text: &str, escape: impl Fn(&str) -> String) -> String {
     let shown = |text: &str| {
         let escaped = escape(text);
         (escaped.chars().count(), escaped)
     };
-    // More than that is never shown, however long the text is.
+    // Longer texts are cut to at most 64 characters in any case.
     let start: String = text.chars().take(65).collect();
     let (length, whole) = shown(&start);
     if start.len() == text.len() && length <= 64 {
@@ -167,17 +167,17 @@ pub(crate) fn cut(text: &str, escape: impl Fn(&str) -> String) -> String {
     }
 }
 
-/// JSON has nothing in the place of these numbers.
+/// Returns whether the error shows a number that JSON cannot represent.
 fn cannot_be_told_in_json(error: &str) -> bool {
     ["`NaN`", "`inf`", "`-inf`"].iter().any(|number| error.contains(number))
 }
 
-/// A table that `serde_json` itself may mean a number by is read as one.
+/// Returns whether the value is a table that `serde_json` reads as a number.
 fn tells_a_number_as_serde_json_does(value: &Value) -> bool {
     value.as_object().is_some_and(|table| table.contains_key("$serde_json::private::Number"))
 }
 
-/// The entries of a table in their order, also those that repeat a key.
+/// The entries of a table in their order, including repeated keys.
 struct Table(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Table {
@@ -204,7 +204,7 @@ impl<'de> Deserialize<'de> for Table {
     }
 }
 
-/// What an error may say, in parts: one for each entry that is wrong.
+/// Returns the expected messages, one for each wrong entry. A message is a list of its parts.
 fn complaints(entries: &[(String, Value)]) -> Vec<Vec<String>> {
     let mut complaints = Vec::new();
     for (index, (key, value)) in entries.iter().enumerate() {
@@ -220,7 +220,7 @@ fn complaints(entries: &[(String, Value)]) -> Vec<Vec<String>> {
                 assert_eq!(error.to_string(), complaint);
                 complaints.push(vec![complaint]);
             }
-            // Every format has words of its own for that.
+            // Each format has a different message for an unknown key.
             (Err(_), None) => {
                 let known = SETTINGS.iter().map(|setting| setting.key.to_owned());
                 let shown = cut(key, |key| key.escape_debug().to_string());
@@ -235,7 +235,7 @@ fn complaints(entries: &[(String, Value)]) -> Vec<Vec<String>> {
     complaints
 }
 
-/// Within the limits, and in a form that leaves no doubt.
+/// Returns whether the value is certainly allowed: within the limits, and in an unambiguous form.
 fn is_surely_allowed(key: &str, value: &Value) -> bool {
     let text = value.as_str().map(str::trim);
     let is_number_within = |limits: RangeInclusive<f64>| {
@@ -273,12 +273,12 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// What was set to this value is this value.
+/// Returns whether the setting has this value in the configuration.
 pub(crate) fn says(config: RetryConfig, key: &str, value: &Value) -> bool {
     let text = value.as_str().map(str::trim);
     let number = value.as_f64().or_else(|| text?.parse().ok());
     let is_time = |time: Option<Duration>| match (time, number) {
-        // What is rounded to a nanosecond is not rounded to nothing.
+        // Times are rounded to nanoseconds, but not to zero.
         (Some(time), Some(seconds)) => {
             (time.as_secs_f64() - seconds).abs() < 1e-9 && !time.is_zero()
         }
@@ -313,14 +313,14 @@ pub(crate) fn says(config: RetryConfig, key: &str, value: &Value) -> bool {
     }
 }
 
-/// What holds for every configuration that was read from anywhere.
+/// Checks the invariants of a configuration from any source.
 pub(crate) fn holds(config: RetryConfig) {
     is_within_limits(config);
     makes_a_policy(config);
     precedence_is_per_field(config);
     reads_the_same_when_written::<Toml, _>(&config);
     reads_the_same_when_written::<Json, _>(&config);
-    // To read YAML takes most of the time, so it is done once, for a section as in the README.
+    // Reading YAML takes most of the time, so it is done once, for a section as in the README.
     reads_the_same_when_written::<Yaml, _>(&Settings { retry: config });
 }
 
@@ -373,7 +373,7 @@ fn makes_a_policy(config: RetryConfig) {
     }
 }
 
-/// `none` removes the deadline of a policy, unless its attempts are unlimited.
+/// Checks that `none` removes the deadline of a policy, unless the policy's attempts are unlimited.
 fn replaces_a_deadline(config: RetryConfig) {
     const OURS: RetryPolicy = RetryPolicy::new()
         .with_max_delay(Duration::from_hours(24))
@@ -398,7 +398,7 @@ fn replaces_a_deadline(config: RetryConfig) {
     }
 }
 
-/// A configuration in which everything is set, and nothing to its default.
+/// A configuration in which every setting differs from its default.
 const FULL: RetryConfig = RetryConfig {
     max_attempts: Some(7),
     backoff_factor: Some(1.5),
@@ -410,7 +410,7 @@ const FULL: RetryConfig = RetryConfig {
     log_retries: Some(false),
 };
 
-/// The entries of a configuration as a file has them.
+/// Returns the entries of a configuration as they appear in a file.
 pub(crate) fn entries(config: RetryConfig) -> Map<String, Value> {
     match serde_json::to_value(config) {
         Ok(Value::Object(entries)) => entries,

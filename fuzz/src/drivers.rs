@@ -1,4 +1,4 @@
-//! A script of calls, played through every driver on a clock of its own.
+//! Plays a script of calls through every driver, each on a separate clock.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Write;
@@ -21,7 +21,7 @@ use crate::input::{Input, Outcome, Sleeper, Step};
 use crate::journal::{Entry, Failure, Journal};
 
 thread_local! {
-    /// Here, since a logger can be reached in no other way.
+    /// The journal of the running script. It is thread-local because the logger is global.
     static JOURNAL: RefCell<Journal> = const { RefCell::new(Vec::new()) };
 }
 
@@ -69,8 +69,8 @@ pub(crate) const DRIVERS: [(&str, Driver); 7] = [
     ("future with attempts", by_attempts),
 ];
 
-/// Plays one operation after the other until the script is over. The clock moves with calls and
-/// waits, and not by itself, so that the same bytes come out the same.
+/// Plays one operation after another until the script is over. Only calls and waits move the clock,
+/// so the same bytes give the same journal.
 pub(crate) fn play(driver: Driver, input: &Input, policy: RetryPolicy) -> Journal {
     static LOGGER: Once = Once::new();
     LOGGER.call_once(|| {
@@ -93,7 +93,7 @@ pub(crate) struct Stage<'a> {
     calls: Cell<usize>,
 }
 
-/// Reads a duration as texts for people show it.
+/// Parses a duration as messages show it, and returns the seconds.
 fn seconds(shown: &str) -> f64 {
     let unit = shown.find(|c: char| c != '.' && !c.is_ascii_digit()).expect("a unit");
     let (number, unit) = shown.split_at(unit);
@@ -118,7 +118,7 @@ impl Stage<'_> {
         }
     }
 
-    /// The operation.
+    /// Makes a call of the operation.
     fn call(&self) -> Result<(), Failure> {
         let call = self.calls.get();
         self.calls.set(call + 1);
@@ -158,7 +158,7 @@ impl Stage<'_> {
             return outcome;
         }
         note(Entry::Wait(delay));
-        // A clock cannot be moved without end.
+        // A clock cannot be moved by an unlimited time.
         let asked = delay.min(Duration::from_hours(24));
         match (outcome, self.input.sleeper) {
             (SleepOutcome::Cancelled, _) | (_, Sleeper::Returns) => {}
@@ -187,7 +187,8 @@ fn by_closure(stage: &Stage<'_>) {
     }
 }
 
-/// Judges whole outcomes as the errors judge themselves, and computes the delays as the backoff does.
+/// Classifies outcomes as the errors classify themselves, and computes the same delays as the
+/// backoff.
 fn by_verdicts(stage: &Stage<'_>) {
     while !stage.is_over() {
         let result = (|| stage.call())
@@ -203,12 +204,12 @@ fn by_verdicts(stage: &Stage<'_>) {
     }
 }
 
-/// Decorrelated jitter takes a computed delay for the initial delay.
+/// Returns the backoff's delay. Decorrelated jitter uses a computed delay as the initial delay.
 fn same_delay(policy: RetryPolicy, retry: u32) -> Duration {
     policy.backoff().delay(if policy.jitter() == Jitter::Decorrelated { 1 } else { retry })
 }
 
-/// A loop whose context does all: it calls the hook, waits and records successes.
+/// Plays a loop whose context calls the hook, waits and records successes.
 fn by_step(stage: &Stage<'_>) {
     while !stage.is_over() {
         let mut retry = stage
@@ -294,7 +295,7 @@ fn by_iterator(stage: &Stage<'_>) {
             .retry_with(stage.policy);
         while !stage.is_over() {
             let Some(item) = items.next() else {
-                // The source has no end, but a pause was cancelled.
+                // The source is endless, so a pause was cancelled.
                 assert!(items.next().is_none());
                 break;
             };

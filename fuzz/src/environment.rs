@@ -1,4 +1,4 @@
-//! What holds for every environment.
+//! Invariants of every environment.
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_char};
@@ -11,12 +11,13 @@ use crate::config::{SETTINGS, Setting, cut, entries, holds, says};
 
 type Variables<'a> = BTreeMap<&'a [u8], &'a [u8]>;
 
-/// The bytes are parts that end with a zero byte: the prefix, and then variables, as in `env -0`.
+/// Checks an environment. The bytes are the prefix and then the variables, each followed by a zero
+/// byte, as in `env -0`.
 pub fn environment(data: &[u8]) {
     let mut parts = data.split(|byte| *byte == 0);
     let Some(Ok(prefix)) = parts.next().map(str::from_utf8) else { return };
     if prefix.contains(char::REPLACEMENT_CHARACTER) {
-        return; // It would also be the prefix of names that are not UTF-8.
+        return; // The replacement character also begins names that are not UTF-8.
     }
     let variables: Variables<'_> = parts.filter_map(variable).collect();
     let config = read(&variables, prefix);
@@ -68,7 +69,8 @@ fn variable(part: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&part[..end], &part[end + 1..]))
 }
 
-/// What means the same in a file as this text in the environment, if that allows it.
+/// Returns the value in a file that means the same as this text in the environment, if there is
+/// one.
 fn as_in_a_file(setting: &Setting, text: &[u8]) -> Option<Value> {
     let value: Value = str::from_utf8(text).ok()?.into();
     let alone = Map::from_iter([(setting.key.to_owned(), value.clone())]);
@@ -109,10 +111,10 @@ unsafe extern "C" {
     static mut environ: *const *const c_char;
 }
 
-/// Reads a configuration where the environment is these variables and no other.
+/// Reads a configuration from an environment that consists of these variables.
 ///
-/// They are not set with `set_var`, because the C library keeps each variable that was ever set: a
-/// fuzzer would run out of memory.
+/// The variables are not set with `set_var`, because the C library keeps each variable that was
+/// ever set: a fuzzer would run out of memory.
 fn read(variables: &Variables<'_>, prefix: &str) -> Result<RetryConfig, retry_ext::ConfigError> {
     struct Outside(*const *const c_char);
 
@@ -130,8 +132,8 @@ fn read(variables: &Variables<'_>, prefix: &str) -> Result<RetryConfig, retry_ex
         .expect("a zero byte ends a part");
     let table: Vec<*const c_char> =
         lines.iter().map(|line| line.as_ptr()).chain([ptr::null()]).collect();
-    // SAFETY: a replay has one thread, and those of the fuzzer do not read the environment. The table
-    // ends with a null pointer, and outlives its use: `outside` is dropped before it.
+    // SAFETY: a replay has one thread, and the fuzzer's threads do not read the environment. The
+    // table ends with a null pointer, and outlives its use: `_outside` is dropped before the table.
     let _outside = unsafe {
         let outside = Outside(environ);
         environ = table.as_ptr();

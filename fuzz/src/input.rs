@@ -11,7 +11,7 @@ pub(crate) struct Input {
     pub(crate) policy: Settings,
     pub(crate) budget: Option<BudgetSettings>,
     pub(crate) sleeper: Sleeper,
-    /// The number of any retry.
+    /// A retry whose nominal delay is checked.
     pub(crate) retry: u32,
     pub(crate) script: Vec<Step>,
 }
@@ -75,7 +75,7 @@ pub(crate) struct BudgetSettings {
     pub(crate) window: Delay,
 }
 
-/// What a sleeper does with a delay.
+/// The sleeper's reaction to a delay.
 #[derive(Clone, Copy, Debug, Arbitrary)]
 pub(crate) enum Sleeper {
     Returns,
@@ -88,11 +88,11 @@ pub(crate) enum Sleeper {
 pub(crate) struct Step {
     pub(crate) outcome: Outcome,
     pub(crate) takes_micros: u16,
-    /// How a wait or a pause after it ends.
+    /// The end of a wait or a pause after this call.
     pub(crate) sleep: SleepEnd,
 }
 
-/// An end of a wait or a pause; one byte, of which the two lowest bits count.
+/// The end of a wait or a pause, in the two lowest bits of a byte.
 #[derive(Clone, Copy, Debug, Arbitrary)]
 pub(crate) struct SleepEnd(u8);
 
@@ -107,7 +107,7 @@ impl SleepEnd {
 }
 
 impl Step {
-    /// What comes after the script.
+    /// The step after the end of the script.
     pub(crate) const SUCCESS: Self =
         Self { outcome: Outcome::Succeed, takes_micros: 0, sleep: SleepEnd(0) };
 }
@@ -136,7 +136,7 @@ impl From<Delay> for Duration {
 }
 
 impl From<&Factor> for f64 {
-    /// What the setter refuses is made something that it takes.
+    /// Converts a factor that the setter rejects into one that it accepts.
     fn from(factor: &Factor) -> Self {
         match *factor {
             Factor::Whole(factor) => Self::from(factor.max(1)),
@@ -203,7 +203,7 @@ impl Settings {
         if self.named { policy.with_name("named") } else { policy }
     }
 
-    /// The function of a custom backoff.
+    /// Returns the function of a custom backoff.
     pub(crate) fn custom(&self) -> Option<fn(u32) -> Duration> {
         match self.backoff {
             Strategy::Rising => Some(rising),

@@ -1,4 +1,4 @@
-//! The journal of a run: everything that can be observed of its retries.
+//! The journal of a run: all observable events of its retries.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use retry_ext::{IsTransient, RetryError};
 
 use crate::input::Outcome;
 
-/// The error of a call, which is told apart by its number.
+/// The error of a call. The number of the call identifies the error.
 #[derive(Clone, Debug, PartialEq, IsTransient)]
 #[transient(forward = outcome)]
 pub(crate) struct Failure {
@@ -15,7 +15,7 @@ pub(crate) struct Failure {
     pub(crate) outcome: Outcome,
 }
 
-/// What can be seen of a retry.
+/// An observable event.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Entry {
     Call {
@@ -28,7 +28,8 @@ pub(crate) enum Entry {
         waited: Duration,
     },
     Wait(Duration),
-    /// Of an iterator, before its next call; it takes no time, so that all journals are on one clock.
+    /// An iterator's pause before its next call. It takes no time, so that all journals have equal
+    /// times.
     Pause(Duration),
     End {
         at: Duration,

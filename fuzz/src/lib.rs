@@ -1,7 +1,7 @@
-//! What holds for every configuration and every policy, for a fuzzer to refute.
+//! Invariants of every configuration and every policy, for a fuzzer to refute.
 //!
-//! Each target takes bytes, and panics where they show that something does not hold. The fuzzer looks
-//! for such bytes; [`replay`] tries those that are kept in `seeds`, on any toolchain.
+//! Each target takes bytes, and panics if an invariant does not hold for them. The fuzzer searches
+//! for such bytes; [`replay`] checks the kept inputs in `seeds`, on any toolchain.
 
 use std::fmt::Debug;
 use std::fs;
@@ -33,8 +33,8 @@ pub const TARGETS: [(&str, Target); 6] = [
     ("retry_after", retry_after),
 ];
 
-/// The program of a target: under cargo-fuzz the fuzzer, otherwise a replay of the files that are its
-/// arguments.
+/// Defines the program of a target: the fuzzer under cargo-fuzz, otherwise a replay of the files
+/// that are named as arguments.
 #[macro_export]
 macro_rules! target {
     ($target:ident) => {
@@ -50,13 +50,14 @@ macro_rules! target {
     };
 }
 
-/// Tries the bytes of a file, and names it if they fail.
+/// Runs a target on the bytes of a file. If the target panics, the file is printed.
 pub fn replay(target: Target, file: &Path) {
     let _tried = Tried(file);
     target(&fs::read(file).expect("the file can be read"));
 }
 
-/// Tells what was tried when it fails. (The fuzzer ends the process before that, but keeps the bytes.)
+/// Prints its value if the thread panics. (The fuzzer ends the process earlier, but keeps the
+/// bytes.)
 struct Tried<T: Debug>(T);
 
 impl<T: Debug> Drop for Tried<T> {
@@ -67,7 +68,7 @@ impl<T: Debug> Drop for Tried<T> {
     }
 }
 
-/// The inputs of a target that are kept.
+/// Returns the kept inputs of a target.
 #[must_use]
 pub fn seeds(target: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);

@@ -1,4 +1,4 @@
-//! What holds for every policy and every course of events.
+//! Invariants of every policy and every course of events.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::input::{BudgetSettings, Input};
 use crate::journal::Journal;
 use crate::{Tried, rules};
 
-/// The bytes are an [`Input`].
+/// Checks a policy with a script. The bytes are an [`Input`].
 pub fn policy(data: &[u8]) {
     let Ok(input) = Input::arbitrary_take_rest(Unstructured::new(data)) else { return };
     let tried = Tried(input);
@@ -64,9 +64,9 @@ fn holds(input: &Input) {
 /// Lends a budget as if it were a `static`.
 fn lent(budget: RetryBudget, borrower: impl FnOnce(&'static RetryBudget) -> Journal) -> Journal {
     let budget = Box::into_raw(Box::new(budget));
-    // SAFETY: it lives until it is dropped below, and a journal does not hold it.
+    // SAFETY: the budget lives until it is dropped below, and no journal contains it.
     let journal = borrower(unsafe { &*budget });
-    // SAFETY: it comes from a box, and is not borrowed any more.
+    // SAFETY: the pointer comes from a box, and the budget is no longer borrowed.
     drop(unsafe { Box::from_raw(budget) });
     journal
 }

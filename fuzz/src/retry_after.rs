@@ -1,4 +1,4 @@
-//! What holds for every `Retry-After` header.
+//! Invariants of every `Retry-After` header.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,8 @@ use retry_ext::codes::{parse_retry_after, parse_retry_after_ms};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The bytes are the time of the response, in seconds since 1970, a newline, and the header.
+/// Checks a header. The bytes are the response's time in seconds since 1970, a newline, and the
+/// header.
 pub fn retry_after(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let Some((now, value)) = text.split_once('\n') else { return };
@@ -48,20 +49,21 @@ fn is_number(value: &str) -> bool {
     digits > 0 && points <= 1
 }
 
-/// As the standard library reads it, up to the precision of a float.
+/// Checks that the hint is the number as the standard library parses it, up to a float's precision.
 fn is_that_number(value: &str, hint: Duration, unit: f64) {
     let expected = (value.parse::<f64>().expect("a number") * unit).min(2_f64.powi(64));
     let difference = (hint.as_secs_f64() - expected).abs();
     assert!(difference <= expected * 1e-12 + 1e-9, "{hint:?} is not {expected}");
 }
 
-/// A date is a fixed time: a second later, its hint is a second shorter.
+/// Checks that a date is a fixed time: a second later, its hint is a second shorter.
 fn is_a_date(value: &str, hint: Duration, now: SystemTime) {
     assert!(value.is_ascii() && (24..=33).contains(&value.len()), "has a format of HTTP");
     let Some(later) = now.checked_add(SECOND) else { return };
     let later = parse_retry_after(value, later);
     if value.contains('-') {
-        // With two digits of the year, the date may now be the one of the next century, on another weekday.
+        // A year of two digits may now mean the next century, in which the date has another
+        // weekday.
         let a_century = Duration::from_hours(36_524 * 24);
         let near = later.is_none_or(|later| later < a_century);
         assert!(near && hint < a_century, "a year of two digits is near");

@@ -1,4 +1,4 @@
-//! The rules, as what may be seen from outside.
+//! The rules of retries, as checks on observable events.
 
 use std::ops::RangeInclusive;
 use std::slice;
@@ -10,15 +10,15 @@ use retry_ext::{Backoff, IsTransient, Jitter, RetryPolicy, SleepOutcome, StopRea
 use crate::input::{Outcome, Step};
 use crate::journal::{Entry, Failure, Journal};
 
-/// The arithmetic is in nanoseconds of 64 bits; more than they hold is as good as the most.
+/// Converts to nanoseconds in 64 bits, which the crate computes with. Longer durations saturate.
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The longest time that is counted.
+/// The longest time that is counted, in nanoseconds.
 const LONGEST: u64 = u64::MAX - 1;
 
-/// What has reached the cap is the cap.
+/// Returns the delay, or the cap if the delay has reached the cap.
 fn capped(nanoseconds: u128, cap: Duration) -> Duration {
     match u64::try_from(nanoseconds) {
         Ok(below) if below < nanos(cap).min(LONGEST) => Duration::from_nanos(below),
@@ -26,7 +26,7 @@ fn capped(nanoseconds: u128, cap: Duration) -> Duration {
     }
 }
 
-/// The nominal delays follow the formula, each from the one before, and none is above the cap.
+/// Checks that each nominal delay follows from the previous one by the formula, up to the cap.
 pub(crate) fn nominal_delays(
     backoff: &Backoff,
     custom: Option<fn(u32) -> Duration>,
@@ -49,7 +49,7 @@ fn exactly(nanoseconds: u128, cap: Duration) -> RangeInclusive<Duration> {
     capped(nanoseconds, cap)..=capped(nanoseconds, cap)
 }
 
-/// The delay before this retry, which follows the one before it, if there is one.
+/// Returns the delay before this retry. It follows from the previous delay, if there is one.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
 #[expect(clippy::cast_precision_loss, reason = "the last digits are in the tolerance")]
 #[expect(clippy::float_cmp, reason = "whole means exactly whole")]
@@ -64,7 +64,7 @@ fn nominal(backoff: &Backoff, before: Option<Duration>, retry: u32) -> RangeIncl
     let next = |before: Duration| before.as_nanos() as f64 * factor;
     let delay = before.map(|before| next(before) + backoff.increment().as_nanos() as f64);
     let delay = delay.unwrap_or(first.as_nanos() as f64);
-    // Each is rounded to a nanosecond, and each step that led here may have cost a last digit.
+    // Each delay is rounded to a nanosecond, and each earlier step may have cost a last digit.
     let rounded = before.map_or(0.5, |_| 0.5 * factor + 0.5);
     let tolerance = rounded + delay * f64::EPSILON * (f64::from(retry) + 8.0);
     let (low, high) = ((delay - tolerance).ceil(), (delay + tolerance).floor());
@@ -79,13 +79,13 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// How long what was paid counts at least; at most it is the window.
+    /// Returns the shortest time for which an entry counts. The longest time is the window.
     fn surely(&self) -> Duration {
         self.window / 8 * 7
     }
 }
 
-/// What was paid in and out, and when.
+/// The times of deposits and withdrawals.
 struct Ledger<'a> {
     budget: &'a Budget,
     deposits: Vec<Duration>,
@@ -93,7 +93,7 @@ struct Ledger<'a> {
 }
 
 impl Ledger<'_> {
-    /// How many retries may be left.
+    /// Returns the range of the retries that may be left.
     fn left(&self, now: Duration) -> RangeInclusive<u64> {
         let within = |times: &[Duration], window| {
             times.iter().filter(|time| now.saturating_sub(**time) < window).count() as u64
@@ -108,8 +108,8 @@ impl Ledger<'_> {
     }
 }
 
-/// Nothing in a journal is against the rules. Returns the journal without its pauses, which only iterators
-/// have.
+/// Checks that a journal follows the rules. Returns the journal without its pauses, which only
+/// iterators have.
 pub(crate) fn journal(
     policy: &RetryPolicy,
     budget: Option<&Budget>,
@@ -132,7 +132,7 @@ pub(crate) fn journal(
 struct Reader<'a> {
     policy: &'a RetryPolicy,
     script: &'a [Step],
-    /// Whether a refusal is followed by a pause.
+    /// Whether a pause follows a refusal.
     pauses: bool,
     pause: Option<Duration>,
     calls: usize,
@@ -140,15 +140,15 @@ struct Reader<'a> {
     ledger: Option<Ledger<'a>>,
 }
 
-/// A call has failed.
+/// A failed call.
 struct Failed {
     error: Failure,
     now: Duration,
     attempt: u32,
-    /// From the start of the first attempt.
+    /// The time since the start of the first attempt.
     elapsed: Duration,
     waits: Vec<Duration>,
-    /// The wait that the next draw follows: the last one that no hint has moved.
+    /// The wait from which the next one is drawn: the last wait that no hint has moved.
     previous: Option<Duration>,
 }
 
@@ -169,7 +169,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One operation, from its first call to its end.
+    /// Checks one operation, from its first call to its end.
     fn operation(&mut self) {
         if let Some(pause) = self.pause.take() {
             assert_eq!(self.next(), &Entry::Pause(pause));
@@ -273,7 +273,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What was decided, and that it might be.
+    /// Returns the decision after a failure, and checks that the rules allow the decision.
     fn decision(&mut self, failed: &Failed) -> Result<Duration, StopReason> {
         let policy = self.policy;
         let hint = failed.hint();
@@ -294,7 +294,7 @@ impl<'a> Reader<'a> {
         let in_time = |delay: Duration| {
             let end = failed.elapsed.saturating_add(delay);
             policy.max_elapsed().is_none_or(|max_elapsed| {
-                // Without time left, not even a delay of zero fits.
+                // If no time is left, even a zero delay does not fit.
                 let is_over = failed.elapsed >= max_elapsed && max_elapsed != Duration::MAX;
                 !is_over && end <= max_elapsed
             })
@@ -337,18 +337,18 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Equal policies draw equal delays.
+/// Returns whether equal policies draw equal delays.
 fn draws_equally(policy: &RetryPolicy) -> bool {
     policy.jitter() == Jitter::None || policy.seed().is_some()
 }
 
-/// The same again would have the same journal.
+/// Returns whether another run would have the same journal.
 pub(crate) fn is_repeatable(
     policy: &RetryPolicy,
     budget: Option<&Budget>,
     journal: &[Entry],
 ) -> bool {
-    // Towards the end of a window, what counts depends on where the slices of the budget begin.
+    // Near the end of a window, the entries that count depend on the start of the budget's slices.
     let surely_counts = |budget: &Budget| match journal.last() {
         Some(Entry::End { at, .. }) => *at < budget.surely(),
         _ => true,
@@ -356,7 +356,7 @@ pub(crate) fn is_repeatable(
     draws_equally(policy) && budget.is_none_or(surely_counts)
 }
 
-/// The range of draws before this retry, in nanoseconds, without a hint.
+/// Returns the range of draws before this retry in nanoseconds, without a hint.
 fn drawn(backoff: &Backoff, retry: u32, previous: Option<Duration>) -> (u64, u64) {
     let (cap, nominal) = (nanos(backoff.max_delay()), nanos(backoff.delay(retry)));
     match backoff.jitter() {
@@ -372,12 +372,12 @@ fn drawn(backoff: &Backoff, retry: u32, previous: Option<Duration>) -> (u64, u64
     }
 }
 
-/// A hint moves a range that begins below it.
+/// Returns whether the hint moves the range of draws: a range that begins below the hint is moved.
 fn is_moved(backoff: &Backoff, retry: u32, hint: Duration) -> bool {
     drawn(backoff, retry, None).0 < nanos(hint)
 }
 
-/// The delays that may be drawn after this failure.
+/// Returns the range of the delays that may be drawn after this failure.
 fn delays(policy: &RetryPolicy, failed: &Failed) -> RangeInclusive<Duration> {
     let (backoff, hint) = (policy.backoff(), failed.hint());
     let (low, high) = drawn(&backoff, failed.attempt, failed.previous);
@@ -389,7 +389,8 @@ fn delays(policy: &RetryPolicy, failed: &Failed) -> RangeInclusive<Duration> {
         Jitter::None => 0,
         _ => (high - low).max(hint / 4),
     };
-    // What is too long to be counted is the cap, if that is as long, and otherwise the longest hint.
+    // A delay that is too long to count is the cap, if the cap is as long, or else the longest
+    // hint.
     let ceiling = if nanos(policy.max_delay()) >= LONGEST {
         policy.max_delay()
     } else {
@@ -399,12 +400,12 @@ fn delays(policy: &RetryPolicy, failed: &Failed) -> RangeInclusive<Duration> {
     capped(low, ceiling)..=capped(high, ceiling)
 }
 
-/// A delay that is too long to be counted reads as the longest duration.
+/// Returns the delay, or the longest duration if the delay is too long to count.
 fn counted(delay: Duration) -> Duration {
     if nanos(delay) >= LONGEST { Duration::MAX } else { delay }
 }
 
-/// The sum of waits; one that is too large to be counted is the largest.
+/// Returns the sum of waits, or the longest duration if the sum is too large to count.
 fn sum(waits: &[Duration]) -> Duration {
     match waits.iter().copied().map(nanos).fold(0, u64::saturating_add) {
         u64::MAX => Duration::MAX,

@@ -1,4 +1,4 @@
-//! Tries the inputs that are kept for each target.
+//! Replays the kept inputs of each target.
 
 use retry_ext_fuzz::{TARGETS, replay, seeds};
 

@@ -157,7 +157,7 @@ struct Builder {
 }
 
 impl Builder {
-    /// Returns a builder with the workspace's locked versions. It builds beside this program's folder.
+    /// Returns a builder with the workspace's locked versions, which builds beside this program.
     fn new() -> Result<Self, String> {
         let program = env::current_exe().map_err(|error| format!("this program: {error}"))?;
         let target = program.ancestors().nth(2).ok_or("this program is in no folder")?;
