@@ -51,7 +51,7 @@ pub(crate) fn expand(mut input: DeriveInput) -> Result<TokenStream> {
     })
 }
 
-/// The body of a method. Arms without their own answer fall under `otherwise`.
+/// Returns the body of a method. Arms without an answer return `otherwise`.
 fn method(
     arms: &[Arm],
     answer: impl Fn(&Arm) -> &Option<Answer>,
@@ -84,7 +84,7 @@ struct Outcomes {
 struct Arm {
     /// `Self` or `Self::Variant`
     name: TokenStream,
-    /// `None` is permanent.
+    /// The condition; `None` if the arm is permanent.
     transient: Option<Answer>,
     hint: Option<Answer>,
     /// The type of a forwarded field, if the type's parameters decide whether it is `IsTransient`.
@@ -184,7 +184,7 @@ fn refuse_on_fields(fields: &Fields) -> Result<()> {
     errors.into_result(())
 }
 
-/// `transient` or `permanent`, if the attribute is one of ours.
+/// Returns `transient` or `permanent` if the attribute belongs to the macro.
 fn word_of(attribute: &Attribute) -> Option<&Ident> {
     attribute.path().get_ident().filter(|word| *word == "transient" || *word == "permanent")
 }
@@ -286,7 +286,7 @@ impl Said {
         Ok(said)
     }
 
-    /// Reads `#[transient]` or `#[transient(..)]`. With nothing but `crate` in it, the attribute is no verdict.
+    /// Reads `#[transient]` or `#[transient(..)]`. An attribute that contains only `crate` gives no verdict.
     fn transient(
         &mut self,
         attribute: &Attribute,
@@ -360,7 +360,7 @@ impl Said {
 }
 
 impl Opt {
-    /// The field that `forward` names.
+    /// Returns the field that `forward` names.
     fn field(self) -> Result<Option<TokenTree>> {
         if matches!(self.value, Value::None) {
             return Ok(None);
@@ -441,7 +441,7 @@ impl Arm {
 }
 
 impl Answer {
-    /// Binds only the fields that the expression mentions: the others could be taken for constants of the same name.
+    /// Binds only the fields that the expression mentions: other fields could match constants of the same name.
     fn of(expression: TokenStream, fields: &Fields) -> Self {
         let mut bindings = BTreeMap::new();
         let value = resolve(expression, &mut |word| {
@@ -458,7 +458,7 @@ impl Answer {
     }
 }
 
-/// The name by which expressions use a field: its own, or `_0` for the first of a tuple.
+/// Returns the name of a field in expressions: the field's name, or `_0` for the first field of a tuple.
 fn variable(member: &Member) -> Ident {
     match member {
         Member::Named(name) => at_call_site(name.clone()),
@@ -466,8 +466,8 @@ fn variable(member: &Member) -> Ident {
     }
 }
 
-/// Resolves a name at the call site. In the input of `macro_rules!`, a field and an expression that mentions it
-/// may come from different places, and would otherwise not find each other.
+/// Resolves a name at the call site. In the input of `macro_rules!`, a field and an expression that mentions the field
+/// may come from different places. Their names would then be different.
 fn at_call_site(mut word: Ident) -> Ident {
     word.set_span(Span::call_site().located_at(word.span()));
     word
@@ -504,7 +504,7 @@ fn forwarded<'a>(
     named.ok_or_else(|| Error::new(field.span(), format!("no field `{field}`: {}", list(fields))))
 }
 
-/// The only field, for an option without a value.
+/// Returns the only field, for an option without a value.
 fn only<'a>(word: &Ident, example: &str, fields: &'a Fields) -> Result<(Member, &'a Field)> {
     let mut members = fields.members().zip(fields);
     match (members.next(), members.next()) {
@@ -528,8 +528,8 @@ fn list(fields: &Fields) -> String {
     }
 }
 
-/// Whether the parameters of the type decide if a field of it is `IsTransient`. A bound on a type that mentions
-/// the type itself would be a circle, and the compiler needs none.
+/// Returns whether the field's `IsTransient` depends on the type's parameters. A bound on a field that mentions the
+/// deriving type would be a circle, and the compiler does not need it.
 fn needs_bound(field: &Type, input: &DeriveInput) -> bool {
     let parameters = input.generics.params.iter().filter_map(|parameter| match parameter {
         GenericParam::Type(parameter) => Some(&parameter.ident),
@@ -543,8 +543,8 @@ fn needs_bound(field: &Type, input: &DeriveInput) -> bool {
     mentioned.generic && !mentioned.recursive
 }
 
-/// The names that a type mentions: parameters, and the type that derives. Its name counts at the start of a path, or
-/// behind `crate`, `self` or `super`. Behind another start it is the name of another type, such as the associated type
+/// The names that a type mentions: parameters, and the deriving type. The deriving type's name counts at the start of a
+/// path, or behind `crate`, `self` or `super`. Elsewhere the name belongs to another type, such as the associated type
 /// in `S::Error`.
 struct Mentioned<'a> {
     parameters: Vec<&'a Ident>,

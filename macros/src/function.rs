@@ -21,15 +21,15 @@ pub(crate) fn expand(arguments: TokenStream, item: &TokenStream) -> TokenStream 
         function.retried(&settings)
     });
     expanded.unwrap_or_else(|error| {
-        // The item stays: otherwise each use of it would be a further error.
+        // The item is kept: otherwise each use of the function would be a further error.
         let item = function.ok().and_then(|function| function.stub()).unwrap_or(item.clone());
         let error = error.into_compile_error();
         quote!(#error #item)
     })
 }
 
-/// The statements of a retried function, of which the last is an expression. `attempt` is an expression, and `before`
-/// stands before it. `hooks` are calls of methods of the context, and `outcome` is a name at the return type.
+/// Returns the statements of a retried function, which end with an expression. `before` is inserted before the
+/// expression `attempt`, `hooks` are method calls on the context, and `outcome` is a name at the return type.
 fn retry_loop(
     settings: &Settings,
     hooks: &TokenStream,
@@ -70,7 +70,7 @@ fn retry_loop(
     }
 }
 
-/// The place of the first token, for generated code: messages point there, and the body does not see its names.
+/// Returns a span for generated code at the first token. Messages point there, and the body does not see its names.
 fn hidden_at(tokens: &TokenStream) -> Span {
     let first = tokens.clone().into_iter().next();
     first.map_or_else(Span::mixed_site, |token| Span::mixed_site().located_at(token.span()))
@@ -138,7 +138,7 @@ impl Settings {
         })
     }
 
-    /// The calls that give its hooks to the context. With the error type, closures need no types.
+    /// Returns the calls that give the hooks to the context. The error type lets closures omit their types.
     fn hooks(&self, error_type: &TokenStream) -> TokenStream {
         let hooks = self.retry_if.iter().chain(&self.on_retry);
         let calls = hooks.map(|(name, hook)| quote!(.#name::<#error_type, _>(#hook)));
@@ -170,13 +170,13 @@ impl Settings {
     }
 }
 
-/// An argument that each attempt clones, with its own name.
+/// An argument that each attempt clones.
 struct Cloned {
     mutable: Option<TokenTree>,
     name: Ident,
 }
 
-/// The position of an argument's name: directly before a single colon.
+/// Returns the position of an argument's name, which is directly before a single colon.
 fn position(tokens: &[TokenTree], name: &Ident) -> Option<usize> {
     (0..tokens.len()).find(|&at| {
         matches!(&tokens[at], TokenTree::Ident(word) if word == name)
@@ -206,7 +206,7 @@ fn refuse_no_policy(policy: &TokenStream) -> Result<()> {
     Ok(())
 }
 
-/// The names in `clone(a, b)`.
+/// Returns the names in `clone(a, b)`.
 fn names(option: Opt) -> Result<Vec<Ident>> {
     let Opt { name: word, value } = option;
     let advice = "write `clone(argument)`, with the arguments that each attempt uses up";
@@ -345,14 +345,14 @@ impl Function {
         })
     }
 
-    /// One attempt, as an expression. `return` and `?` in the body end the attempt only.
+    /// Returns one attempt as an expression. `return` and `?` in the body end the attempt only.
     fn attempt(
         &self,
         root: &TokenStream,
         attempt_type: &TokenStream,
         clones: &[Cloned],
     ) -> TokenStream {
-        // By value, as the body would have it: a reference to a type that is not `Sync` is not `Send`.
+        // Moves the clones into the attempt, because a reference to a non-`Sync` type is not `Send`.
         let moves =
             clones.iter().map(|Cloned { mutable, name }| quote!(let #mutable #name = #name;));
         let statements = self.body.as_ref().map(|body| &body.statements);
@@ -373,8 +373,8 @@ impl Function {
         }
     }
 
-    /// The function without its body, for the compiler to find after an error. Bodies that are typed otherwise than the
-    /// function would only add to the errors.
+    /// Returns the function without its body, so that its uses compile after an error. A body with another type than
+    /// the function's would only add errors.
     fn stub(&self) -> Option<TokenStream> {
         let Self { attributes, head, parameters, output, clause, body, .. } = self;
         body.as_ref()?;
@@ -424,7 +424,7 @@ impl Parse for Function {
         let body = rest.pop().and_then(body_of).map(|body| Body::of(&body));
         let clause = rest.iter().position(|token| is_word(token, "where")).unwrap_or(rest.len());
         let clause: TokenStream = rest.drain(clause..).collect();
-        // Behind the two tokens of the arrow.
+        // Skips the two tokens of the arrow.
         let output: TokenStream = rest.into_iter().skip(2).collect();
         Ok(Self {
             attributes,
@@ -458,7 +458,7 @@ fn parameters(
                 return Some(group.clone());
             }
             TokenTree::Punct(punct) if punct.as_char() == '<' => angles += 1,
-            // The `>` of an arrow closes nothing.
+            // The `>` of an arrow does not close a bracket.
             TokenTree::Punct(punct) if punct.as_char() == '>' && !arrow => {
                 angles = angles.checked_sub(1)?;
             }
@@ -471,7 +471,7 @@ fn parameters(
     None
 }
 
-/// A block, also from within the invisible group of a `$body:block`.
+/// Returns a block, which may be in the invisible group of a `$body:block`.
 fn body_of(token: TokenTree) -> Option<Group> {
     match token {
         TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => Some(group),
@@ -495,7 +495,7 @@ fn is_punct(token: &TokenTree, mark: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == mark)
 }
 
-/// The last name of a path, in front of its generic arguments.
+/// Returns the last name of a path, before its generic arguments.
 fn outer_type(path: &TokenStream) -> Option<Ident> {
     let mut last = None;
     for token in path.clone() {

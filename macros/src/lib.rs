@@ -58,7 +58,7 @@ use syn::{DeriveInput, Error};
 /// | `#[transient(after)]` | transient; the only field is the hint |
 /// | `#[transient(if = condition, after = hint)]` | transient if the condition holds; `retry_after` returns the hint |
 ///
-/// On an enum, `#[transient]` makes all variants transient that have no attribute:
+/// On an enum, `#[transient]` makes all variants without an attribute transient:
 ///
 /// ```
 /// use retry_ext::IsTransient;
@@ -76,13 +76,13 @@ use syn::{DeriveInput, Error};
 /// assert!(!LockError::Poisoned.is_transient());
 /// ```
 ///
-/// `#[transient(crate = path)]` on the type names another path to `retry_ext`, for macros and re-exports. By itself it
-/// changes nothing else.
+/// `#[transient(crate = path)]` on the type names another path to `retry_ext`, for macros and re-exports. With this option
+/// alone, the attribute does not make the type transient.
 ///
 /// # Expressions
 ///
-/// An expression uses the fields by their names, and those of a tuple as `_0`, `_1` and so on. They are references, as in
-/// a `match` on `&self`. `self` works, too:
+/// An expression uses the fields by their names, and the fields of a tuple as `_0`, `_1` and so on. All are references,
+/// as in a `match` on `&self`. Expressions can also use `self`:
 ///
 /// ```
 /// use std::time::Duration;
@@ -109,8 +109,8 @@ use syn::{DeriveInput, Error};
 /// # Generics
 ///
 /// If a forwarded field's type depends on a parameter, the implementation requires `IsTransient` of the field's type.
-/// An expression adds no bound: write it on the type. If two generic types forward to each other, write one of the
-/// implementations by hand: their bounds would be a circle.
+/// An expression adds no bound: write the bound on the type. If two generic types forward to each other, their bounds
+/// would be a circle. Write one of the implementations by hand.
 ///
 /// ```
 /// use retry_ext::IsTransient;
@@ -130,7 +130,7 @@ use syn::{DeriveInput, Error};
 /// # Refusals
 ///
 /// The macro refuses unions, a struct without an attribute, an attribute on a field, and `forward` beside `if` or
-/// `after`. Nothing follows from `#[from]` or `#[source]`: a source is forwarded only if `forward` says so.
+/// `after`. The macro ignores `#[from]` and `#[source]`: add `forward` to forward a source.
 ///
 /// ```compile_fail
 /// # use retry_ext::IsTransient;
@@ -173,7 +173,8 @@ pub fn is_transient(input: TokenStream) -> TokenStream {
 /// ```
 ///
 /// An async function is retried in the same way. Its waits use tokio's timer, so it needs the feature `tokio`, or
-/// `web` in a browser. The policy is any expression of a `RetryPolicy`, a reference or an `Arc`; it may use `self` and the arguments:
+/// `web` in a browser. The policy is any expression of a `RetryPolicy`, a reference or an `Arc`, and may use `self` and
+/// the arguments:
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
@@ -234,7 +235,7 @@ pub fn is_transient(input: TokenStream) -> TokenStream {
 /// ```
 ///
 /// Attempts share the arguments, as the iterations of a loop do. If the body uses up an argument, the compiler reports
-/// a use of a moved value: borrow the argument, or clone it for each attempt.
+/// a use of a moved value. Borrow the argument, or clone it for each attempt:
 ///
 /// ```
 /// # use std::io::Error;
@@ -249,8 +250,8 @@ pub fn is_transient(input: TokenStream) -> TokenStream {
 /// assert_eq!(post("/", vec![1, 2]).unwrap(), 3);
 /// ```
 ///
-/// `plain` serves where a trait fixes the return type. A plain error is as transient as it was, so a retry further
-/// out tries it again.
+/// Use `plain` if a trait fixes the return type. A plain error keeps its classification, so an outer retry repeats the
+/// operation if the error is transient:
 ///
 /// ```
 /// use std::io::{Result, Write};
@@ -277,7 +278,7 @@ pub fn is_transient(input: TokenStream) -> TokenStream {
 /// * A closure in `retry_if` or `on_retry` lives as long as the retry, so the body cannot use the data that it borrows
 ///   mutably.
 /// * Each attempt of an async function borrows the arguments. Its future is `Send` if references to them are, so an
-///   argument needs `Sync`; one in `clone(..)` needs `Send` alone.
+///   argument needs `Sync`. An argument in `clone(..)` only needs `Send`.
 /// * With `async_trait`, put the attribute on an inherent method that the trait's method calls.
 ///
 /// # Refusals

@@ -21,7 +21,7 @@ pub(crate) enum Value {
     List(Group),
 }
 
-/// Whether a `=` is the first half of `==` or `=>`.
+/// Returns whether a `=` is the first half of `==` or `=>`.
 fn continues(equals: &Punct, next: Option<&TokenTree>) -> bool {
     let half = |next: &TokenTree| matches!(next, TokenTree::Punct(next) if matches!(next.as_char(), '=' | '>'));
     equals.spacing() == Spacing::Joint && next.is_some_and(half)
@@ -72,8 +72,8 @@ impl Opt {
         }
     }
 
-    /// Returns the expression behind `name =`, of which `example` is one. String literals are refused: they are
-    /// the habit of attributes that cannot take expressions.
+    /// Returns the expression after `name =`; messages show `example`. String literals are refused: they are common
+    /// in attributes that cannot take expressions.
     pub(crate) fn expression(self, example: &str) -> Result<TokenStream> {
         let Self { name, value } = self;
         let Value::Expression(expression) = value else {
@@ -112,7 +112,7 @@ pub(crate) fn once<T>(slot: &mut Option<T>, name: &Ident, value: T) -> Result<()
     Ok(())
 }
 
-/// Returns the only token, also from within the invisible groups of `macro_rules!`.
+/// Returns the only token, which may be in invisible groups of `macro_rules!`.
 pub(crate) fn sole(tokens: &TokenStream) -> Option<TokenTree> {
     let mut tokens = tokens.clone().into_iter();
     match (tokens.next()?, tokens.next()) {
@@ -173,7 +173,7 @@ enum Last {
 }
 
 impl Last {
-    /// Whether an operand may follow. A `=` directly before the operand looks like the start of an arrow.
+    /// Returns whether an operand may follow. A `=` directly before the operand looks like the start of an arrow.
     fn precedes_operand(self) -> bool {
         matches!(self, Self::Operator | Self::Arrow)
     }

@@ -83,8 +83,8 @@ where
                     let Some(delay) = this.settings.delay_after(&outcome) else {
                         return Poll::Ready(outcome);
                     };
-                    // The outcome may hold a connection or a permit, as the attempt may. A service that was called although
-                    // another one below it was busy, as load shedding does, still stands in the queue for a permit.
+                    // Releases a connection or a permit that the outcome holds. The service is replaced, too: if it was
+                    // called while a service below was busy (load shedding), it is still queued for a permit.
                     drop(outcome);
                     *this.service = this.service.clone();
                     this.state.set(State::Waiting { pause: this.settings.pause(delay) });

@@ -96,7 +96,7 @@ impl<C, N, S, O, D, B, K, W> RetryLayer<Settings<Hooks<C, N, S, O, D, B>, K, W>>
     /// transient, the give-up is logged and reported as
     /// [`AttemptsExhausted`](retry_ext::StopReason::AttemptsExhausted).
     ///
-    /// Copy only idempotent requests: a request whose response was lost may have been carried out.
+    /// Copy only idempotent requests: a request may have been carried out although its response was lost.
     /// For `http::Request` there is `clone_idempotent` (feature `http`), for reqwest `reqwest::Request::try_clone`.
     ///
     /// ```
@@ -181,8 +181,8 @@ impl<C, N, S, O, D, B, K, W> RetryLayer<Settings<Hooks<C, N, S, O, D, B>, K, W>>
         self.with(|context| context.classify(judge))
     }
 
-    /// Calls `hook` once per retry, before the wait. The hook receives the error; after [`classify`](Self::classify), the
-    /// outcome.
+    /// Calls `hook` once per retry, before the wait. The hook receives the error, or after
+    /// [`classify`](Self::classify) the outcome.
     ///
     /// ```
     /// use std::io::Error;
@@ -201,8 +201,8 @@ impl<C, N, S, O, D, B, K, W> RetryLayer<Settings<Hooks<C, N, S, O, D, B>, K, W>>
         self.with(|context| context.on_retry(hook))
     }
 
-    /// Computes the nominal delay before each retry, in the place of the backoff. The closure receives the number of the
-    /// retry, and the error; after [`classify`](Self::classify), the outcome.
+    /// Computes the nominal delay before each retry, instead of the backoff. The closure receives the number of the
+    /// retry, and the error, or after [`classify`](Self::classify) the outcome.
     ///
     /// ```
     /// use std::io::Error;
@@ -245,7 +245,8 @@ impl<C, N, S, O, D, B, K, W> RetryLayer<Settings<Hooks<C, N, S, O, D, B>, K, W>>
         self.with(|context| context.observe(observer))
     }
 
-    /// Shares a budget among all requests of this layer, and with everything else that has it. It replaces the policy's budget.
+    /// Sets the budget of this layer's requests, which replaces the policy's budget. Clone an `Arc` to share the
+    /// budget.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -268,7 +269,7 @@ impl<C, N, S, O, D, B, K, W> RetryLayer<Settings<Hooks<C, N, S, O, D, B>, K, W>>
         self.with(|context| context.budget(budget))
     }
 
-    /// Replaces tokio's timer: by that of another runtime, or in tests by a closure that returns at once.
+    /// Replaces tokio's timer with another runtime's timer, or in tests with a closure that returns at once.
     ///
     /// ```
     /// use std::future;
@@ -291,7 +292,7 @@ impl<C, N, S, O, D, B, K, W> RetryLayer<Settings<Hooks<C, N, S, O, D, B>, K, W>>
 }
 
 impl<H, K: KnowsCopies, W> RetryLayer<Settings<H, K, W>> {
-    /// Makes a policy for tower's own retry, which has the same settings; see [`PerRequest`].
+    /// Makes a policy with the same settings for tower's own retry; see [`PerRequest`].
     ///
     /// ```
     /// use retry_ext::RetryPolicy;

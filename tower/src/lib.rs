@@ -32,24 +32,25 @@
 //! # What a layer cannot see
 //!
 //! * **The body of a response.** A layer gets a response as soon as the headers are there. If the connection breaks in the
-//!   middle of the body, the response has been returned already, and nothing is retried. Bodies that must be complete are
-//!   read within the retry: write a closure that sends the request *and* reads the body, and call
-//!   `retry_with` of `retry_ext::AsyncRetryExt` on it.
-//! * **The body of a request that is a stream.** It can be sent once. Such a request has no copy, and is sent once.
-//! * **The meaning of a request.** A response that was lost may have been a success. [`clone_requests`](RetryLayer::clone_requests)
-//!   is the place to choose the requests that may be repeated, and there is no default.
-//! * **Other retries.** Three layers of three attempts are 27 calls. Retry in one place of a stack, and neither around a
-//!   client that retries by itself nor in a closure around this layer.
+//!   middle of the body, the response has already been returned, and nothing is retried. If your program needs complete
+//!   bodies, write a closure that sends the request *and* reads the body, and call `retry_with` of
+//!   `retry_ext::AsyncRetryExt` on the closure.
+//! * **A request body that is a stream.** A stream cannot be copied, so such a request is sent once.
+//! * **The meaning of a request.** The lost response may have been a success. Call
+//!   [`clone_requests`](RetryLayer::clone_requests) to choose the requests that may be repeated; there is no default.
+//! * **Other retries.** Three layers of three attempts are 27 calls. Retry in one place of a stack. Do not add this
+//!   layer to a client that retries by itself, and do not retry a closure around this layer.
 //!
 //! # What the caller gets
 //!
 //! Response and error types stay as they are. When the retry gives up, it returns the last response or the last error
-//! itself. The reason goes to the log and to the [observer](RetryLayer::observe): a record of the level `warn` with the target
+//! itself. The [observer](RetryLayer::observe) receives the reason. The log gets a record of the level `warn` with the
+//! target
 //! `retry_ext`, as for every form of retry.
 //!
 //! # The place in a stack
 //!
-//! The layers above the retry see one request, those below it see each attempt:
+//! Layers above the retry see one request, and layers below the retry see each attempt:
 //!
 //! | layer | above the retry | below the retry |
 //! |---|---|---|
@@ -57,7 +58,7 @@
 //! | `concurrency_limit` | a permit is held during the waits too | a permit is held during each attempt only |
 //! | `rate_limit` | counts requests | counts attempts |
 //! | `load_shed` over a limit | sheds requests | sheds attempts; `Overloaded` is transient by [`verdict::boxed`] |
-//! | `buffer` | lets clones share the retry | makes a service `Clone` that is not |
+//! | `buffer` | lets clones share the retry | makes a service that is not `Clone` cloneable |
 //!
 //! This stack allows ten requests in flight. A request that finds no room is repeated after a delay:
 //!
@@ -89,10 +90,14 @@
 //!
 //! # When the compiler does not find `Service`
 //!
-//! `the method .. exists for struct RetryService<..>, but its trait bounds were not satisfied` has one of these reasons: the error
-//! does not implement `IsTransient`, and there is neither `retry_if` nor `classify`; a closure takes another type than that of
-//! the request, the response or the error; the service or a closure is not `Clone`. Call the trait's method by its path, and
-//! the compiler names the reason:
+//! `the method .. exists for struct RetryService<..>, but its trait bounds were not satisfied` has one of these
+//! reasons:
+//!
+//! * The error does not implement `IsTransient`, and neither `retry_if` nor `classify` was called.
+//! * A closure takes another type than the type of the request, the response or the error.
+//! * The service or a closure is not `Clone`.
+//!
+//! Call the trait's method by its path, and the compiler names the reason:
 //!
 //! ```compile_fail
 //! use retry_ext::RetryPolicy;

@@ -7,14 +7,15 @@ use crate::sleep::Pause;
 
 /// A policy for tower's own [`Retry`](tower::retry::Retry); made by [`RetryLayer::into_policy`](crate::RetryLayer::into_policy).
 ///
-/// Use it where a stack already has a `tower::retry::RetryLayer`. Otherwise prefer [`RetryLayer`](crate::RetryLayer):
+/// Use this policy if a stack already has a `tower::retry::RetryLayer`. Otherwise prefer
+/// [`RetryLayer`](crate::RetryLayer):
 ///
 /// | | `RetryLayer` | `PerRequest` in tower's retry |
 /// |---|---|---|
 /// | the next attempt is made by | a fresh clone, which holds nothing while it waits | a clone that is made with the first attempt |
 /// | the instance that was polled | makes the first attempt, and is dropped | stays with the caller, and keeps its place in a queue |
-/// | load shedding over a concurrency limit | a request that was shed succeeds after a delay | it is shed again: the caller's instance gets the permit |
-/// | a request that is not copied | sent once; its outcome is reported | sent once; tower does not show its outcome to the policy |
+/// | load shedding over a concurrency limit | a request that was shed succeeds after a delay | the request is shed again: the caller's instance gets the permit |
+/// | a request without a copy | sent once; its outcome is reported | sent once; tower does not pass its outcome to the policy |
 /// | the last attempt that the policy allows | needs no copy | needs a copy |
 ///
 /// A clone of a `PerRequest` starts a new operation: tower clones the policy for each request. Each request has all

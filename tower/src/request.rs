@@ -2,10 +2,11 @@
 
 use ::http::Request;
 
-/// Copies a request whose method is idempotent: GET, HEAD, OPTIONS, TRACE, PUT and DELETE (RFC 9110, section 9.2.2). It
-/// returns `None` for all others, which are then sent once. For [`clone_requests`](crate::RetryLayer::clone_requests).
+/// Copies a request whose method is idempotent: GET, HEAD, OPTIONS, TRACE, PUT and DELETE (RFC 9110, section 9.2.2).
+/// Returns
+/// `None` for all other requests, which are then sent once. For [`clone_requests`](crate::RetryLayer::clone_requests).
 ///
-/// If the compiler cannot infer the type of the body, because the layer is not yet around a service, name it:
+/// If the layer is not yet around a service, the compiler may not be able to infer the body's type. Name the type then:
 /// `clone_idempotent::<Full<Bytes>>`.
 ///
 /// A POST that carries an idempotency key may be repeated as well:

@@ -11,16 +11,16 @@ use crate::settings::Decide;
 
 /// A service that repeats requests; made by [`RetryLayer`](crate::RetryLayer).
 ///
-/// The service around which it is must be [`Clone`], as clients are. Put a `tower::buffer::Buffer` around one that is not.
+/// The inner service must be [`Clone`], as clients are. Wrap any other service in a `tower::buffer::Buffer`.
 ///
 /// * The first attempt is made by the instance that [`poll_ready`](Service::poll_ready) was called on. A clone takes its
 ///   place for the next request.
-/// * Before each wait, the instance is replaced by a clone. A place in a queue that it still holds is given up, so
+/// * Before each wait, a clone replaces the instance. The instance gives up a place that it holds in a queue, so
 ///   nothing is reserved during the wait.
-/// * Before each further attempt, `poll_ready` is called. If it fails, its error is returned, in the place of the outcome
-///   of the last attempt. The give-up is reported as [`Cancelled`](retry_ext::StopReason::Cancelled).
-/// * The deadline of the policy bounds delays. It bounds neither a running attempt nor the time until a service is ready, in
-///   a queue for a permit for example. A `timeout` above the layer bounds all of it.
+/// * Before each further attempt, `poll_ready` is called. If `poll_ready` fails, its error is returned instead of
+///   the outcome of the last attempt. The give-up is reported as [`Cancelled`](retry_ext::StopReason::Cancelled).
+/// * The deadline of the policy bounds delays. It bounds neither a running attempt nor the time until a service is
+///   ready, for example in a queue for a permit. Add a `timeout` above the layer to bound the whole request.
 ///
 /// ```
 /// use retry_ext::RetryPolicy;
@@ -46,7 +46,7 @@ impl<S, X> RetryService<S, X> {
         Self { service, settings }
     }
 
-    /// Returns the service that is called.
+    /// Returns the inner service.
     ///
     /// ```
     /// use retry_ext::RetryPolicy;
@@ -60,7 +60,7 @@ impl<S, X> RetryService<S, X> {
         &self.service
     }
 
-    /// Returns the service that is called, for changes.
+    /// Returns the inner service for changes.
     ///
     /// ```
     /// use retry_ext::RetryPolicy;
@@ -75,7 +75,7 @@ impl<S, X> RetryService<S, X> {
         &mut self.service
     }
 
-    /// Returns the service that is called, and drops the settings.
+    /// Returns the inner service, and drops the settings.
     ///
     /// ```
     /// use retry_ext::RetryPolicy;

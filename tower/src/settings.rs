@@ -1,4 +1,4 @@
-//! The settings of a layer, in one type parameter, and the operation that each request starts with them.
+//! The settings of a layer in one type parameter, and the operation that they start for each request.
 
 use std::fmt;
 use std::future::Future;
@@ -18,7 +18,7 @@ use crate::sleep::{Pause, Sleeper};
 /// | `K` | [`clone_requests`](crate::RetryLayer::clone_requests) | [`Copies<A>`](Copies), around the closure |
 /// | `W` | [`sleep_with`](crate::RetryLayer::sleep_with) | the closure |
 ///
-/// Name it to store a layer or a service in a struct. A `fn` pointer has a name, a closure has none:
+/// Name this type to store a layer or a service in a struct. Use `fn` pointers, because closure types have no names:
 ///
 /// ```
 /// use retry_ext::RetryPolicy;
@@ -52,8 +52,8 @@ impl<H, K, W> fmt::Debug for Settings<H, K, W> {
 
 impl<H, K, W> Sealed for Settings<H, K, W> {}
 
-/// In the place of [`Copies`] until [`clone_requests`](crate::RetryLayer::clone_requests) is called. The compiler shows this name
-/// if that call is missing.
+/// Stands for [`Copies`] until [`clone_requests`](crate::RetryLayer::clone_requests) is called. The compiler shows this
+/// name if that call is missing.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct CloneRequestsMissing;
@@ -91,7 +91,7 @@ impl<Req, A: Fn(&Req) -> Option<Req>> CloneRequest<Req> for Copies<A> {
     }
 }
 
-/// Settings that start afresh for each request.
+/// Settings that are copied for each request.
 ///
 /// This trait is sealed. It is implemented for [`Settings`] whose parts are `Clone`.
 pub trait PerOperation: Sealed {

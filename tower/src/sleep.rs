@@ -36,7 +36,7 @@ impl Sleeper for () {
     type Wait = tokio::time::Sleep;
 
     fn sleep(&self, delay: Duration) -> Option<tokio::time::Sleep> {
-        // Tokio rounds up to the next millisecond, from zero too.
+        // Tokio rounds up to the next millisecond, even from zero.
         (!delay.is_zero()).then(|| tokio::time::sleep(delay))
     }
 }

@@ -2,15 +2,15 @@
 //!
 //! | the service returns | classifier |
 //! |---|---|
-//! | any response, an error that implements [`IsTransient`] | none is needed |
+//! | any response, an error that implements [`IsTransient`] | not needed |
 //! | `http::Response`, an error that implements [`IsTransient`] | `verdict::http(Verdict::of)`; feature `http` |
 //! | `http::Response`, a [`BoxError`] | `verdict::http(verdict::boxed)`; feature `http` |
-//! | `http::Response`, any other error, such as that of `hyper_util` | `verdict::http(verdict::sources)`; feature `http` |
-//! | a response with a status and headers, such as that of `reqwest` | a closure that calls `verdict::status`; feature `http` |
+//! | `http::Response`, any other error, such as `hyper_util`'s | `verdict::http(verdict::sources)`; feature `http` |
+//! | a response with a status and headers, such as `reqwest`'s | a closure that calls `verdict::status`; feature `http` |
 //! | any response, a [`BoxError`] | a closure that calls [`boxed`] for errors |
 //!
-//! The middleware of tower makes a [`BoxError`] of every error. [`boxed`] knows the errors of tower, of the standard library
-//! and of tokio. [`boxed_as`] looks for your own error type first, and [`find`] for any type.
+//! tower's middleware converts every error into a [`BoxError`]. [`boxed`] knows the errors of tower, the standard
+//! library and tokio. [`boxed_as`] looks for your own error type first, and [`find`] for any type.
 
 use std::error::Error;
 use std::io;
@@ -27,20 +27,20 @@ use tower::timeout::error::Elapsed;
 
 /// Returns the verdict on a boxed error, by its type or the type of one of its sources.
 ///
-/// These are [`Verdict::Transient`], all others [`Verdict::Permanent`]:
+/// The verdict is [`Verdict::Transient`] for these errors, and [`Verdict::Permanent`] for all others:
 ///
 /// | error | note |
 /// |---|---|
 /// | `tower::load_shed::error::Overloaded` | the request was not sent |
 /// | `tower::timeout::error::Elapsed`, `tokio::time::error::Elapsed` | the request may have been carried out |
-/// | [`std::io::Error`] of a transient kind | as [`IsTransient`] for `io::Error` says |
+/// | [`std::io::Error`] of a transient kind | as by [`IsTransient`] for `io::Error` |
 /// | `hyper::Error`: the connection was closed before the response | feature `hyper1` |
 /// | `retry_ext::StatusError` with a transient status | feature `http`; with the server's hint |
 ///
 /// A `tower::buffer::error::ServiceError` is judged by its source. A buffer whose service has failed does not recover,
 /// so the attempt after it ends with the error of `poll_ready`.
 ///
-/// A [`RetryError`](retry_ext::RetryError) is judged by its source too: do not retry around a service that retries.
+/// A [`RetryError`](retry_ext::RetryError) is also judged by its source: do not retry around a service that retries.
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
@@ -59,7 +59,8 @@ pub fn boxed(error: &BoxError) -> Verdict {
 
 /// Returns the verdict on an error that is not boxed, by its type or the type of one of its sources, as [`boxed`] does.
 ///
-/// For third-party errors that do not implement [`IsTransient`]. Those of hyper's clients need the feature `hyper1`:
+/// Use this function for third-party errors that do not implement [`IsTransient`]. Errors of hyper's clients need the
+/// feature `hyper1`:
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
@@ -102,8 +103,7 @@ const fn is_closed_by_hyper(_error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// Returns the verdict on a boxed error: that of the first error of type `E` on itself, or that of [`boxed`] if there is
-/// none.
+/// Returns the verdict on a boxed error. The first error of type `E` judges itself; if there is none, [`boxed`] judges.
 ///
 /// ```
 /// use std::time::Duration;
@@ -161,7 +161,7 @@ fn find_in<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&
         if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
-        // The source of an `io::Error` is that of the error inside, which would be left out.
+        // `io::Error::source` skips the error inside, so that error is visited first.
         let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         next = match inside {
             Some(inside) => Some(inside),

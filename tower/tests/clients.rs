@@ -26,7 +26,7 @@ const POLICY: RetryPolicy = RetryPolicy::new().with_max_attempts(4);
 type HyperService = BoxCloneSyncService<Request<Full<Bytes>>, Response<Incoming>, BoxError>;
 type ReqwestService = BoxCloneSyncService<reqwest::Request, reqwest::Response, reqwest::Error>;
 
-/// A client, the waits of its retries, and its reports. The waits are written down and not slept.
+/// A client, the waits of its retries, and its reports. The waits are recorded instead of slept.
 struct Retried<S> {
     service: S,
     waits: Waits,
@@ -48,7 +48,7 @@ fn hyper() -> Retried<HyperService> {
     Retried { service: BoxCloneSyncService::new(service), waits, stats }
 }
 
-/// The same, with boxed errors below the layer, as tower's middleware makes them.
+/// Returns hyper's client with boxed errors below the layer, as tower's middleware makes them.
 fn boxed_hyper() -> Retried<HyperService> {
     let (waits, stats) = (Waits::default(), Arc::new(RetryStats::new()));
     let service = ServiceBuilder::new()
@@ -99,7 +99,7 @@ impl Retried<ReqwestService> {
     }
 }
 
-/// A server that resets the connection, closes it without an answer, is busy, and then answers.
+/// Starts a server that resets the connection, closes it without an answer, is busy, and then answers.
 fn recovering() -> Server {
     let closed = Answer::Stall(Duration::ZERO);
     let answers = vec![Answer::Reset, closed, Answer::unavailable(7), Answer::ok("page")];

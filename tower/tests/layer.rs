@@ -1,4 +1,4 @@
-//! `RetryLayer` and its service against a scripted one: what is called, when, and what is reported.
+//! `RetryLayer` and its service against a scripted service: the calls, their times, and the reports.
 
 mod common;
 
@@ -28,7 +28,7 @@ fn fails(times: u32) -> impl Iterator<Item = Outcome> {
     (1..=times).map(|number| Err(ScriptError::Transient(number))).chain([Ok(7)])
 }
 
-/// Requests of a layer with these settings, and their reports.
+/// Returns the numbers of operations and retries, and the snapshot.
 fn seen(stats: &RetryStats) -> (u64, u64, RetrySnapshot) {
     let seen = stats.snapshot();
     (seen.calls, seen.retries, seen)
@@ -100,7 +100,7 @@ async fn each_request_has_all_attempts() {
 
 #[tokio::test]
 async fn a_deadline_counts_from_the_call_and_not_from_the_layer() {
-    // Really sleeps: 12 ms. From the making of the layer, the wait would always end too late.
+    // Really sleeps for 12 ms. If deadlines counted from the layer's creation, each wait would end too late.
     let policy = POLICY.with_max_elapsed(secs(1)).with_initial_delay(ms(990));
     let waits = Waits::default();
     let layer = RetryLayer::new(policy).clone_requests(copy).sleep_with(waits.sleeper());
@@ -123,7 +123,7 @@ async fn a_deadline_counts_from_the_call_and_not_from_the_layer() {
 fn a_clone_of_the_policy_for_towers_retry_is_a_new_operation() {
     use tower::retry::Policy;
 
-    // Really sleeps: 12 ms. From the making of the policy, the wait would always end too late.
+    // Really sleeps for 12 ms. If deadlines counted from the policy's creation, each wait would end too late.
     let policy = POLICY.with_max_elapsed(secs(1)).with_initial_delay(ms(990));
     let layer = |policy| {
         RetryLayer::new(policy).clone_requests(copy).sleep_with(|_delay| future::ready(()))
@@ -144,7 +144,7 @@ fn a_clone_of_the_policy_for_towers_retry_is_a_new_operation() {
 
 #[tokio::test]
 async fn the_time_of_an_attempt_counts_for_the_deadline() {
-    // Really sleeps: 12 ms.
+    // Really sleeps for 12 ms.
     let stats = Arc::new(RetryStats::new());
     let layer = RetryLayer::new(POLICY.with_max_elapsed(secs(1)).with_initial_delay(ms(990)))
         .observe(Arc::clone(&stats))
@@ -210,7 +210,7 @@ async fn an_error_of_poll_ready_between_attempts_replaces_the_outcome() {
     assert_eq!(response.as_mut().await, Err(ScriptError::Gone));
     assert!(format!("{response:?}").contains("state: done"));
     assert_eq!(watch.calls().len(), 1);
-    // One call, whose retry could not take place.
+    // There was one call, and its retry could not take place.
     let (calls, retries, snapshot) = seen(&stats);
     assert_eq!((calls, retries, snapshot.gave_up(StopReason::Cancelled)), (1, 1, 1));
 }
@@ -249,7 +249,7 @@ fn a_response_is_returned_once() {
 
 #[test]
 fn r15_a_response_whose_closure_panicked_has_ended_and_calls_nothing() {
-    /// Polls to the panic of a closure and once more, and returns the second message and the number of calls.
+    /// Polls until a closure panics and once more. Returns the second message and the number of calls.
     fn panics<X: Decide<u32, u32, ScriptError>>(
         layer: &impl Layer<Scripted, Service = RetryService<Scripted, X>>,
     ) -> (String, usize) {
@@ -287,7 +287,7 @@ fn r15_a_response_whose_closure_panicked_has_ended_and_calls_nothing() {
     }
 }
 
-// Requests that are not copied.
+// Requests without a copy.
 
 #[tokio::test]
 async fn a_request_without_a_copy_is_sent_once_and_its_transient_outcome_is_a_give_up() {
@@ -408,7 +408,7 @@ async fn requests_and_clones_share_a_budget_which_successes_feed() {
         .sleep_with(|_delay| future::ready(()))
         .clone_requests(copy);
     let service = layer.layer(Scripted::new(fails(1)));
-    // Withdraws one, and deposits one.
+    // The request withdraws one retry, and deposits one.
     assert_eq!(service.clone().oneshot(5).await, Ok(7));
     assert_eq!(budget.available(), minimum);
     let broken = layer.layer(Scripted::new([Err(ScriptError::Transient(1))]));
@@ -448,7 +448,7 @@ fn a_zero_delay_and_a_sleeper_that_is_ready_yield() {
         .clone_requests(copy)
         .sleep_with(|_delay| future::ready(()))
         .layer(Scripted::new(fails(4)));
-    // One that yields by itself is not made to yield twice.
+    // A sleeper that yields by itself does not yield twice.
     let mut fair = RetryLayer::new(POLICY.with_max_attempts(9))
         .clone_requests(copy)
         .sleep_with(|_delay| tokio::task::yield_now())
@@ -477,7 +477,7 @@ impl Drop for Token {
     }
 }
 
-/// An attempt that fails, and holds a token until it is dropped, as one does that holds a permit.
+/// An attempt that fails, and holds a token until it is dropped, like a permit.
 struct Attempt(Token);
 
 impl Future for Attempt {
@@ -505,7 +505,7 @@ async fn a_failed_outcome_and_its_attempt_are_dropped_before_the_wait() {
     let mut service = layer.layer(service);
     let mut response = pin!(service.ready().await.unwrap().call(5));
     let last = response.as_mut().await;
-    // The response that has returned holds nothing either.
+    // After it has returned, the future holds no token either.
     assert_eq!((last.is_err(), alive.load(Ordering::Relaxed)), (true, 1));
     assert_eq!(*during.lock().unwrap(), [0, 0]);
 }
@@ -592,7 +592,7 @@ fn a_first_success_allocates_nothing() {
         let response = pin!(service.call(5));
         assert_eq!(response.poll(&mut cx), Poll::Ready(Ok(5)));
     };
-    ask(); // what a thread makes once
+    ask(); // the allocations that a thread makes once
     let seen = allocation_counter::measure(&mut ask);
     assert_eq!(seen.count_total, 0);
     assert_eq!(STATS.snapshot().succeeded_at_first, 2);

@@ -1,4 +1,5 @@
-//! Any policy and any script: the layer and the policy for tower's own retry do what a closure with `retry_with` does.
+//! With any policy and any script, the layer and the policy for tower's own retry behave like a closure with
+//! `retry_with`.
 
 mod common;
 
@@ -15,7 +16,7 @@ use retry_ext::{
 use retry_ext_tower::RetryLayer;
 use tower::{Layer, ServiceExt};
 
-/// What could be seen of one operation.
+/// The observable events of one operation.
 #[derive(Debug, PartialEq)]
 struct Trace {
     outcome: Outcome,
@@ -53,7 +54,7 @@ impl World {
     }
 }
 
-/// Values below 10 are successes, and so on: whole outcomes in one number.
+/// Returns the verdict on an outcome. Values below 10 are successes, and so on.
 fn judge(outcome: &Outcome) -> Verdict {
     match outcome {
         Ok(0..10) => Verdict::Success,
@@ -133,8 +134,8 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 prop_compose! {
-    /// The jitter has a seed, so that all forms draw the same. Delays are whole milliseconds before jitter, and deadlines are
-    /// not, so that the microseconds of the clock decide nothing.
+    /// Makes a policy. The jitter has a seed, so that all forms draw equal delays. Delays are whole milliseconds before
+    /// jitter and deadlines are not, so that the clock's microseconds change no decision.
     fn policy()(
         attempts in 1..8_u32,
         first in 0..3_000_u64,

@@ -36,7 +36,7 @@ fn judge<T>(outcome: &Result<T, BoxError>) -> Verdict {
     }
 }
 
-/// A service with room for one request, which takes half a second, and the permits.
+/// Makes a service with room for one request, and returns it with its permits. A request takes half a second.
 macro_rules! one_at_a_time {
     ($retry:expr) => {{
         let permits = Arc::new(Semaphore::new(1));
@@ -52,7 +52,7 @@ macro_rules! one_at_a_time {
     }};
 }
 
-/// Makes two requests at once. Returns the second response, its time, and the permits that are free during its wait.
+/// Makes two requests at once. Returns the second response, its time, and the free permits during its wait.
 macro_rules! two_at_once {
     ($service:expr, $permits:expr) => {{
         let (mut first, mut second) = ($service.clone(), $service);
@@ -378,7 +378,7 @@ async fn kube_takes_the_layer() {
     assert_eq!(client.send(request("POST")).await.unwrap().status(), 429);
     assert_eq!(calls.swap(0, Ordering::Relaxed), 1);
 
-    // Above a boxed stack, such as that of `ClientBuilder::try_from(config)`, a buffer makes it `Clone`.
+    // A buffer makes a boxed stack `Clone`, such as the stack of `ClientBuilder::try_from(config)`.
     let counter = Arc::clone(&calls);
     let boxed = tower::service_fn(move |request| api_server(Arc::clone(&counter), request))
         .map_err(BoxError::from)
@@ -427,7 +427,7 @@ async fn tonic_takes_the_layer() {
     assert_eq!((snapshot.calls, snapshot.gave_up(StopReason::AttemptsExhausted)), (1, 1));
 }
 
-/// A layer that is a field, in a struct with one name for its type.
+/// Stores a layer in a field, in a struct that names the layer's type.
 #[test]
 fn a_layer_can_be_stored() {
     use retry_ext::chain::{ByError, Hooks};

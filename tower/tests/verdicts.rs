@@ -11,12 +11,12 @@ use retry_ext::{CheckStatus, Verdict};
 use retry_ext_tower::verdict::{self, boxed, boxed_as, find, http, sources};
 use tower::BoxError;
 
-/// An error around another one, as clients have it.
+/// An error around another error, as in clients.
 #[derive(Debug, thiserror::Error)]
 #[error("the request failed")]
 struct Outer(#[source] BoxError);
 
-/// The error by itself, within another one, within an `io::Error`, and within both.
+/// Returns the error by itself, within another error, within an `io::Error`, and within both.
 fn within(error: fn() -> BoxError) -> [BoxError; 4] {
     let in_both = io::Error::other(Outer(error()));
     [error(), Outer(error()).into(), io::Error::other(error()).into(), in_both.into()]

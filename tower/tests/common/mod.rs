@@ -1,4 +1,4 @@
-//! A scripted service that insists on the contract of `Service`, and a sleeper that does not sleep.
+//! A scripted service that checks the contract of `Service`, and a sleeper that does not sleep.
 #![allow(dead_code, unreachable_pub, reason = "each program with this module uses a part of it")]
 
 use std::collections::VecDeque;
@@ -53,8 +53,8 @@ struct Shared {
     instances: usize,
 }
 
-/// Answers from a script, whose last outcome repeats. Panics if it is called before `poll_ready` of this very instance has
-/// returned `Ready(Ok(()))`.
+/// A service that answers from a script, whose last outcome repeats. Panics if it is called before this instance's
+/// `poll_ready` has returned `Ready(Ok(()))`.
 #[derive(Debug)]
 pub struct Scripted {
     shared: Arc<Mutex<Shared>>,
@@ -69,7 +69,7 @@ impl Scripted {
         Self { shared: Arc::new(Mutex::new(shared)), instance: 0, is_ready: false }
     }
 
-    /// Answers the calls of `poll_ready`, of all clones in turn; after them, all are ready.
+    /// Sets the answers to the next calls of `poll_ready` on any clone. After these answers, every clone is ready.
     pub fn with_readiness(
         self,
         readiness: impl IntoIterator<Item = Poll<Result<(), ScriptError>>>,
@@ -78,7 +78,7 @@ impl Scripted {
         self
     }
 
-    /// Another handle on the script, to look at the calls.
+    /// Returns another handle on the script, which shows the calls.
     pub fn watch(&self) -> Watch {
         Watch(Arc::clone(&self.shared))
     }
@@ -138,7 +138,7 @@ impl Service<u32> for Scripted {
     }
 }
 
-/// The waits that a sleeper was asked for.
+/// The delays that a sleeper received.
 #[derive(Clone, Debug, Default)]
 pub struct Waits(Arc<Mutex<Vec<Duration>>>);
 
@@ -147,7 +147,7 @@ impl Waits {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A sleeper that writes the delay down and returns at once.
+    /// Returns a sleeper that records the delay and returns at once.
     pub fn sleeper(&self) -> impl Fn(Duration) -> Ready<()> + Clone + Send + use<> {
         let waits = self.clone();
         move |delay| {
