@@ -76,8 +76,8 @@ use syn::{DeriveInput, Error};
 /// assert!(!LockError::Poisoned.is_transient());
 /// ```
 ///
-/// `#[transient(crate = path)]` on the type names another path to `retry_ext`, for macros and re-exports. With this option
-/// alone, the attribute does not make the type transient.
+/// `#[transient(crate = path)]` on the type names another path to `retry_ext`, for macros and re-exports. With
+/// this option alone, the attribute does not make the type transient.
 ///
 /// # Expressions
 ///

@@ -45,8 +45,7 @@
 //!
 //! Response and error types stay as they are. When the retry gives up, it returns the last response or the last error
 //! itself. The [observer](RetryLayer::observe) receives the reason. The log gets a record of the level `warn` with the
-//! target
-//! `retry_ext`, as for every form of retry.
+//! target `retry_ext`, as for every form of retry.
 //!
 //! # The place in a stack
 //!
