@@ -1,7 +1,7 @@
 //! `cargo run --example api_call`
 //!
-//! Calls an API over a bad line. The server resets the first connection, stops in the middle of the second answer,
-//! stalls past the client's timeout at the third, and answers the fourth. The library logs each retry.
+//! Calls an API over a bad connection. The server resets the first connection, stops in the middle of the second
+//! answer, stalls past the client's timeout at the third, and answers the fourth. The library logs each retry.
 
 #[path = "support/server.rs"]
 mod server;

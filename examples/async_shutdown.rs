@@ -1,7 +1,7 @@
 //! `cargo run --example async_shutdown`
 //!
-//! A worker connects to a server that never comes up. It is shut down in the middle of a wait: by Ctrl-C, or after half
-//! a second.
+//! A worker tries to connect to a server that never comes up. Ctrl-C, or a timer of half a second, shuts the worker
+//! down in the middle of a wait.
 
 use std::ops::ControlFlow;
 use std::process::ExitCode;

@@ -50,7 +50,8 @@ const SEEDS: u32 = 30;
 const PROCESSES: [usize; 3] = [1, 20, 100];
 const NO_RETRY: &str = "no retry";
 const FULL_JITTER: &str = "full jitter";
-/// Twice as many in each step, from callers that hardly think to callers that think for minutes.
+/// The numbers of callers, doubled in each step: from callers that hardly think to callers that think
+/// for minutes.
 const CALLERS: [u32; 8] = [75, 150, 300, 600, 1200, 2400, 4800, 9600];
 const JITTERS: [(&str, Jitter); 4] = [
     ("no jitter", Jitter::None),
@@ -59,7 +60,7 @@ const JITTERS: [(&str, Jitter); 4] = [
     ("decorrelated", Jitter::Decorrelated),
 ];
 
-/// Three attempts, 1 s, ×2, at most 60 s: the defaults.
+/// The defaults: three attempts, 1 s, ×2, at most 60 s.
 const POLICY: RetryPolicy = RetryPolicy::new().with_logging(false);
 
 const LOOPS: [(&str, bool, StartOver); 3] = [
@@ -104,18 +105,18 @@ fn strategies() -> Vec<Strategy> {
 struct Options {
     /// Runs of each kind that a figure shows.
     seeds: u32,
-    /// Runs of each kind of the other tables, which take longer.
+    /// Runs of each kind in the other tables, which take longer.
     table_seeds: u32,
     check: bool,
 }
 
-/// How many clients contend.
+/// Returns the numbers of contending clients.
 fn contenders() -> impl Iterator<Item = u32> {
     (10..=100).step_by(10)
 }
 
 impl Options {
-    /// The number of runs in all experiments. With documented figures: two shapes of load, two outages, callers with
+    /// Returns the number of runs in all experiments. With documented figures: two shapes of load, two outages, callers with
     /// and without a budget, four crowds, and the contention. Without: two kinds of failure with and without a
     /// budget, and three kinds of worker with three policies.
     fn runs(&self) -> u64 {
@@ -152,14 +153,14 @@ fn options() -> Result<Options, lexopt::Error> {
 /// Runs the experiments, shows their progress, prints tables, draws figures, and collects claims.
 struct Laboratory {
     options: Options,
-    /// One for each process. A budget must be `'static`: these are leaked, once, and serve all
-    /// runs.
+    /// One budget for each process. A budget must be `'static`, so these are leaked once and serve
+    /// all runs.
     budgets: Vec<&'static RetryBudget>,
     bar: ProgressBar,
     claims: Vec<String>,
-    /// How many of the claims do not hold.
+    /// The number of claims that do not hold.
     refuted: usize,
-    /// Documented figures that differ from those that were drawn.
+    /// Documented figures that differ from the drawn ones.
     stale: Vec<String>,
 }
 
@@ -194,7 +195,7 @@ impl Laboratory {
         Ok(())
     }
 
-    /// One run for each of so many seeds.
+    /// Makes one run for each of this many seeds.
     async fn runs(
         &self,
         scenario: Scenario,
@@ -253,14 +254,14 @@ impl Laboratory {
         self.draw("ramp", &of_full_jitter(results).ramp())
     }
 
-    /// The usual load, while the service succeeds with no call for ten seconds.
+    /// Simulates the usual load, and a service that succeeds with no call for ten seconds.
     async fn outages(&mut self) {
         let load = Load::Steady(USUAL);
         self.overload("outage, refuses", load, Service::Refuses).await;
         self.overload("outage, silent", load, Service::Silent).await;
     }
 
-    /// A fixed number of callers, each of which waits until its request has ended.
+    /// Simulates a fixed number of callers, each of which waits until its request has ended.
     async fn callers(&mut self) -> Result<(), Box<dyn Error>> {
         self.say(&format!(
             "{:24}{:>11}{:>16}{:>16}",
@@ -315,12 +316,12 @@ impl Laboratory {
         }
     }
 
-    /// A hundred processes of ten requests a second each: retries that are in vain, and some that
-    /// help.
+    /// Simulates a hundred processes with ten requests a second each, with futile and with useful
+    /// retries.
     async fn hundred_processes(&mut self) {
         const DOWN_FROM: u32 = 30;
-        // No success from before the outage counts any more, and no retry from before is on its
-        // way. Long, because the processes spend what is free in each window at the same time.
+        // The steady part of the outage: earlier successes have expired, and earlier retries have
+        // ended. It is long, because all processes spend their minimum in each window at once.
         const STEADY: Range<usize> = 60..300;
         let full = POLICY.with_jitter(Jitter::Full);
         let load = Load::Steady(1000.0);
@@ -358,7 +359,7 @@ impl Laboratory {
         self.claim(rows[2], ">= 0.998", &show(success[0]), success[0] >= 0.998);
     }
 
-    /// Workers that start over when a retry gave up or was refused, in a full outage.
+    /// Simulates workers that start over when a retry gave up or was refused, in a full outage.
     async fn closed_loop(&mut self) {
         let policies = [
             ("3 attempts", POLICY),
@@ -403,7 +404,7 @@ impl Laboratory {
         self.claim(what, &claimed, &show(pause[1]), is_near(pause[1], without[1], 0.05));
     }
 
-    /// Clients that all get the same `Retry-After`.
+    /// Simulates clients that all get the same `Retry-After`.
     fn crowd(&mut self) {
         let backoff = Backoff::exponential()
             .with_initial_delay(Duration::from_millis(10))
@@ -433,8 +434,8 @@ impl Laboratory {
         self.claim("the same, the cap is the hint", "all 1000", &measured[1].to_string(), all);
     }
 
-    /// The same clients, and a service that refuses all calls above its limit. Without jitter, a client
-    /// waits exactly the hint.
+    /// Simulates the same clients, and a service that refuses all calls above its limit. Without
+    /// jitter, a client waits exactly the hint.
     fn crowd_at_a_limit(&mut self) -> Result<(), Box<dyn Error>> {
         let title = format!("{} clients, limit of {}/s", crowd::CLIENTS, crowd::LIMIT);
         self.say(&format!("{title:32}{:>16}{:>14}{:>14}", "fullest second", "calls", "gave up"));
@@ -468,7 +469,7 @@ impl Laboratory {
         self.draw("retry_after", &figures::retry_after(&crowds[0], &crowds[1]))
     }
 
-    /// Many clients that write one row.
+    /// Simulates many clients that write one row.
     fn contention(&mut self) -> Result<(), Box<dyn Error>> {
         let names = JITTERS.map(|(name, _)| format!("{name:>21}")).concat();
         self.say(&format!("contention{names}"));
@@ -518,7 +519,8 @@ fn is_near(measured: f64, expected: f64, tolerance: f64) -> bool {
     (measured - expected).abs() <= expected * tolerance
 }
 
-/// Returns the runs with full jitter: without a budget, and with one in each of the most processes.
+/// Returns the runs with full jitter: without a budget, and with a budget in each of the most
+/// processes.
 fn of_full_jitter(results: Vec<(Strategy, Runs)>) -> Overload {
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for (strategy, runs) in results {

@@ -1,7 +1,7 @@
 //! `cargo run --example locked_file`
 //!
 //! Another process has locked a file, and this program retries until the lock is released. The other process is this
-//! program, started a second time. The example needs Rust 1.89.
+//! program, started again. The example needs Rust 1.89.
 
 #![expect(
     clippy::incompatible_msrv,

@@ -1,7 +1,7 @@
 //! `cargo run --example rate_limit`
 //!
-//! A server limits the rate of requests and answers 429 with `Retry-After`, in seconds or as a date. No attempt is made
-//! before that time.
+//! A server limits the rate of requests and answers 429 with `Retry-After`, in seconds or as a date. The program waits
+//! until this time before each retry.
 
 #[path = "support/server.rs"]
 mod server;

@@ -1,7 +1,7 @@
 //! `cargo run --example retry_command -- --attempts 5 -- COMMAND ARGS…`
 //!
-//! Runs a command until it succeeds. The policy comes from the option and from the `RETRY_*` variables of the
-//! environment. The command's output passes through, and its last exit code is the exit code of this program.
+//! Runs a command until it succeeds. The option and the `RETRY_*` environment variables set the policy. The command's
+//! output passes through, and its last exit code is the exit code of this program.
 //!
 //! A command that is not found, cannot be run, or is ended by a signal is not retried. Each run continues to read the
 //! input where the last run stopped.

@@ -8,15 +8,15 @@ use std::ops::Range;
 const WIDTH: f64 = 800.0;
 const LEFT: f64 = 72.0;
 const RIGHT_EDGE: f64 = 24.0;
-/// The title and the note stand above it.
+/// The height of the head, which contains the title and the note.
 const HEAD: f64 = 84.0;
-/// The name of a panel stands in it.
+/// The height of a panel's head, which contains the panel's name.
 const PANEL_HEAD: f64 = 32.0;
 const PANEL_GAP: f64 = 14.0;
 const AXIS_HEIGHT: f64 = 56.0;
 pub(crate) const LINE_HEIGHT: f64 = 19.0;
 
-/// Both themes have their own background, since the page around the picture may have any.
+/// The style sheet. Both themes set a background, because the page around the picture may have any background.
 const STYLE: &str = "\
 .page{fill:#fff;stroke:#d9dee3}
 .grid{stroke:#e6e9ed}
@@ -56,10 +56,10 @@ text{fill:#9da7b1}
 }
 ";
 
-/// The meaning of a colour, which is the same in every figure.
+/// The meaning of a colour. A meaning has the same colour in every figure.
 #[derive(Clone, Copy)]
 pub(crate) enum Key {
-    /// Without the protection that the figure is about: a budget, jitter, or a spread.
+    /// Runs without the figure's protection: a budget, jitter, or a spread.
     Without,
     Budget,
     /// Jitter, and the spread of a `Retry-After`.
@@ -81,7 +81,7 @@ impl Key {
 #[derive(Clone, Copy)]
 pub(crate) enum Stroke {
     Line,
-    /// One of many runs, faint.
+    /// A faint line for one of many runs.
     Run,
     Dotted,
     /// A line with a dot on each point.
@@ -112,14 +112,14 @@ pub(crate) struct Axis {
 }
 
 impl Axis {
-    /// From zero, with a number at each multiple of the step.
+    /// Makes an axis from zero, with a number at each multiple of the step.
     pub(crate) fn stepped(name: &'static str, end: f64, step: f64) -> Self {
         let multiples = (0..).map(|number: u32| f64::from(number) * step);
         let ticks = multiples.take_while(|at| *at <= end).map(|at| (at, grouped(at))).collect();
         Self { name, end, ticks }
     }
 
-    /// From zero to a little above this value, with two to six round numbers.
+    /// Makes an axis from zero to a little above this value, with two to six round numbers.
     pub(crate) fn up_to(name: &'static str, largest: f64) -> Self {
         let end = (largest * 1.05).max(1.0);
         let power = 10_f64.powf((end / 4.0).log10().floor());
@@ -164,7 +164,7 @@ pub(crate) struct Bars {
 
 pub(crate) struct Group {
     pub(crate) name: &'static str,
-    /// For each row its length and its text.
+    /// The length and the text of each row.
     pub(crate) bars: Vec<(f64, String)>,
 }
 
@@ -233,7 +233,7 @@ impl Bars {
     const NAMES: f64 = 140.0;
     const PITCH: f64 = 34.0;
     const BAR: f64 = 20.0;
-    /// For the text at the end of the longest bar.
+    /// The room for the text at the end of the longest bar.
     const TEXT: f64 = 84.0;
 
     pub(crate) fn svg(&self) -> String {
@@ -302,7 +302,7 @@ impl Svg {
         ));
     }
 
-    /// A horizontal line.
+    /// Draws a horizontal line.
     fn line(&mut self, class: &str, left: f64, y: f64, right: f64) {
         let [left, y, right] = [left, y, right].map(Tenths::of);
         self.add(format_args!("<path class=\"{class}\" d=\"M{left} {y}H{right}\"/>"));
@@ -333,7 +333,7 @@ impl Svg {
     }
 }
 
-/// Relative steps are shorter than places, and their rounding does not add up.
+/// Writes a path in relative steps, which are shorter than absolute places. Rounding errors do not add up.
 fn relative_path(points: &[(f64, f64)]) -> String {
     let mut path = String::new();
     let mut last = (0, 0);
@@ -371,7 +371,7 @@ impl std::fmt::Display for Tenths {
     }
 }
 
-/// A whole number with commas between thousands.
+/// Formats a whole number with commas between thousands.
 pub(crate) fn grouped(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();

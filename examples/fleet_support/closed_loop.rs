@@ -16,7 +16,7 @@ use crate::events::Queue;
 
 pub(crate) const WORKERS: u32 = 100;
 pub(crate) const OUTAGE: Duration = Duration::from_secs(10);
-/// How long a call takes until it fails.
+/// The time that a call takes until it fails.
 pub(crate) const CALL: Duration = Duration::from_millis(10);
 
 /// The next step of a worker after its retry gave up or was refused.
@@ -27,15 +27,15 @@ pub(crate) enum StartOver {
     AfterNextDelay,
 }
 
-/// With the number of the worker.
+/// An event, with the number of the worker.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Call(usize),
     Failure(usize),
 }
 
-/// Returns the calls that all workers together make during the outage. All of them have a call on its
-/// way when the outage begins. They share the budget; nothing has succeeded in its window.
+/// Returns the calls that all workers together make during the outage. Each worker has a call in
+/// flight when the outage begins. The workers share the budget, whose window has no success.
 pub(crate) async fn calls(
     policy: RetryPolicy,
     budget: Option<&'static RetryBudget>,

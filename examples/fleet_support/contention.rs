@@ -4,10 +4,10 @@
 //! reads the row's version, writes with it, and stops once it has written; a write succeeds only if
 //! the version is still the one that was read.
 //!
-//! What is counted, as there: a call is a write that reaches the server, a read is none, and the
-//! time is that of the last answer. The published program counts retries from 1, so that its first
-//! delay is 2¹ × the base of 5 ms: here, an initial delay of 10 ms. Decorrelated jitter starts at
-//! the base itself, there and here.
+//! Counting follows the published program: a call is a write that reaches the server, reads are not
+//! calls, and the time is the time of the last answer. The published program counts retries from 1,
+//! so its first delay is 2¹ × the base of 5 ms; here, the initial delay is 10 ms. In both programs,
+//! decorrelated jitter starts at the base itself.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const CAP: Duration = Duration::from_secs(2);
 #[transient]
 struct Conflict;
 
-/// On its way, with the number of the client.
+/// A message in flight, with the number of the client.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Message {
     Read(usize),
@@ -45,7 +45,7 @@ fn policy(jitter: Jitter) -> RetryPolicy {
     RetryPolicy::from(backoff.with_jitter(jitter)).with_max_attempts(u32::MAX).with_logging(false)
 }
 
-/// The mean over the seeds.
+/// Returns the means over the seeds.
 pub(crate) fn mean(clients: u32, jitter: Jitter, seeds: u32) -> Outcome {
     let sum = (0..seeds).fold(Outcome::default(), |sum, seed| {
         let run = run(clients, jitter, seed);

@@ -12,11 +12,11 @@ pub(crate) const CLIENTS: usize = 1000;
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(30);
 pub(crate) const INTERVAL: Duration = Duration::from_millis(10);
 
-/// The requests per second that the service accepts, and as many at once.
+/// The requests per second that the service accepts. It accepts the same number at once.
 pub(crate) const LIMIT: f64 = 100.0;
-/// Mean time of a message in one direction.
+/// The mean time of a message in one direction.
 const NETWORK: Duration = Duration::from_millis(100);
-/// Until all attempts are over.
+/// The length of a run, after which all attempts are over.
 pub(crate) const SECONDS: usize = 80;
 
 /// An answer with the header `Retry-After`.
@@ -25,13 +25,13 @@ pub(crate) const SECONDS: usize = 80;
 struct Busy;
 
 pub(crate) struct Return {
-    /// Calls in the fullest [`INTERVAL`], wherever it begins.
+    /// The calls in the fullest [`INTERVAL`], which may begin at any time.
     pub(crate) fullest: usize,
     pub(crate) first: Duration,
     pub(crate) last: Duration,
 }
 
-/// Returns when the crowd comes back after the server's answer.
+/// Returns the times at which the crowd comes back after the server's answer.
 pub(crate) fn comes_back(policy: RetryPolicy, seed: u32) -> Return {
     let mut seeds = Rng::with_seed(seed.into());
     let mut delay = |_| policy.with_seed(seeds.u64(..)).start().delay_after(&Busy);
@@ -43,7 +43,7 @@ pub(crate) fn comes_back(policy: RetryPolicy, seed: u32) -> Return {
     Return { fullest: fullest.max().unwrap_or(0), first: delays[0], last: delays[CLIENTS - 1] }
 }
 
-/// What happened in each second.
+/// The events of one second.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Second {
     pub(crate) calls: u32,
@@ -59,7 +59,7 @@ pub(crate) fn fullest_second(runs: &[Run]) -> u32 {
     runs::median(runs.iter().map(fullest).collect()).unwrap_or(0)
 }
 
-/// With the number of the client.
+/// An event, with the number of the client.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Call(usize),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-/// Events in the order of their time; what falls on the same moment, in the order of its entry.
+/// Events in the order of their times. Events at the same time keep the order of their entry.
 pub(crate) struct Queue<E> {
     events: BinaryHeap<Reverse<(Duration, u64, E)>>,
     now: Duration,
@@ -19,7 +19,7 @@ impl<E: Ord> Queue<E> {
         Self { events: BinaryHeap::new(), now: Duration::ZERO, entries: 0 }
     }
 
-    /// The time of the event that was taken last.
+    /// Returns the time of the event that was taken last.
     pub(crate) fn now(&self) -> Duration {
         self.now
     }
@@ -40,7 +40,7 @@ pub(crate) fn exponential(rng: &mut Rng, mean: Duration) -> Duration {
     mean.mul_f64(-(1.0 - rng.f64()).ln())
 }
 
-/// The absolute value of a normal draw, in milliseconds (Box and Muller's method).
+/// Draws the absolute value of a normal distribution, in milliseconds (Box and Muller's method).
 pub(crate) fn folded_normal_ms(rng: &mut Rng, mean: f64, deviation: f64) -> Duration {
     let normal = (-2.0 * (1.0 - rng.f64()).ln()).sqrt() * (TAU * rng.f64()).cos();
     Duration::from_secs_f64((mean + deviation * normal).abs() / 1000.0)

@@ -10,8 +10,8 @@ use crate::crowd;
 use crate::runs::{self, Runs};
 use crate::service::{Load, Second, USUAL};
 
-/// How many seconds of each run are drawn. The requests of the last ones are still on their way when the
-/// run ends.
+/// The number of drawn seconds of each run. The requests of later seconds are still in flight when the run
+/// ends.
 const DRAWN: usize = 100;
 
 const COUNTS: [(&str, f64, fn(&Second) -> u32); 3] = [
@@ -35,7 +35,7 @@ fn line(key: Key, points: Vec<(f64, f64)>) -> Mark {
     Mark { key, stroke: Stroke::Line, points }
 }
 
-/// "11", or "10 to 12" if they differ.
+/// Returns a range of numbers as text: "11", or "10 to 12" if the numbers differ.
 fn span(numbers: impl Iterator<Item = usize> + Clone) -> String {
     match (numbers.clone().min().unwrap_or(0), numbers.max().unwrap_or(0)) {
         (least, most) if least == most => least.to_string(),
@@ -43,8 +43,8 @@ fn span(numbers: impl Iterator<Item = usize> + Clone) -> String {
     }
 }
 
-/// The share of runs that work over time: without a budget under any policy, and with one in any
-/// number of processes.
+/// Draws the share of working runs over time: without a budget under any policy, and with a budget in
+/// any number of processes.
 pub(crate) fn recovery(without: &[&Runs], with: &[&Runs], processes: &str) -> String {
     let total = with[0].0.len();
     let recovered = |runs: &[&Runs]| span(runs.iter().map(|runs| runs.recovered()));
@@ -88,10 +88,10 @@ pub(crate) fn recovery(without: &[&Runs], with: &[&Runs], processes: &str) -> St
     .svg()
 }
 
-/// Successes, calls and requests at the service over time: each run, and the medians of those that
-/// recover and those that do not.
+/// Successes, calls and requests at the service over time: each run, and the medians of recovering runs
+/// and of other runs.
 pub(crate) struct Overload {
-    /// Those without a budget that recover, and those that do not.
+    /// The runs without a budget that recover, and the runs that do not.
     without: [Runs; 2],
     with: Runs,
 }
@@ -176,7 +176,7 @@ impl Overload {
     }
 }
 
-/// How many runs recover, for each number of callers of a closed loop.
+/// Draws the number of recovering runs for each number of callers in a closed loop.
 pub(crate) fn callers(recovered: &[(u32, [usize; 2])], total: usize) -> String {
     let points = |index: usize| {
         let place = |(at, (_, recovered)): (usize, &(u32, [usize; 2]))| {
@@ -232,7 +232,7 @@ pub(crate) fn callers(recovered: &[(u32, [usize; 2])], total: usize) -> String {
     .svg()
 }
 
-/// Clients that get one `Retry-After` together: exactly at the hint, and spread.
+/// Draws clients that get one `Retry-After` together: exactly at the hint, and spread.
 pub(crate) fn retry_after(exact: &[crowd::Run], spread: &[crowd::Run]) -> String {
     let median = |runs: &[crowd::Run], at: usize, count: fn(&crowd::Second) -> u32| {
         let counts = runs.iter().map(|run| count(&run[at]));
@@ -300,7 +300,7 @@ pub(crate) fn retry_after(exact: &[crowd::Run], spread: &[crowd::Run]) -> String
     .svg()
 }
 
-/// Calls and time until every one of so many clients has written the same row.
+/// Draws the calls and the time until each of this many clients has written the same row.
 pub(crate) fn contention(clients: u32, runs: u32, outcomes: &[(&'static str, Outcome)]) -> String {
     let (_, without) = outcomes[0];
     let full =

@@ -15,26 +15,26 @@ use tokio::time::{Instant, advance};
 use crate::clock;
 use crate::events::{Queue, exponential};
 
-/// Mean time of a message in one direction.
+/// The mean time of a message in one direction.
 const NETWORK: Duration = Duration::from_millis(100);
-/// How long a client waits for the answer to an attempt.
+/// The time that a client waits for the answer to an attempt.
 const TIMEOUT: Duration = Duration::from_secs(3);
 const LATENCY: Duration = Duration::from_secs(1);
-/// What each request that is being worked on adds to the latency of one that arrives: the feedback.
+/// The feedback: each request at the service adds this time to the latency of an arriving request.
 const LATENCY_PER_REQUEST: Duration = Duration::from_millis(10);
 
-/// The steps of the clock that budgets read; these look no closer than at half a second.
+/// The steps of the clock that budgets read. Budgets distinguish only half seconds.
 const CLOCK_STEP: Duration = Duration::from_millis(10);
 
-/// Requests over time, retries not counted.
+/// The requests over time, without retries.
 #[derive(Clone, Copy)]
 pub(crate) enum Load {
-    /// Requests arrive at random, however long the earlier ones take: an open loop.
+    /// An open loop: requests arrive at random, independently of the earlier requests' times.
     Spike,
     Ramp,
     Steady(f64),
-    /// A closed loop: each of so many callers waits until its request has ended, thinks, and makes its
-    /// next request. Together they make [`USUAL`] requests per second. During the
+    /// A closed loop: each of this many callers waits until its request has ended, thinks, and makes
+    /// the next request. Together the callers make [`USUAL`] requests per second. During the
     /// [spike](Load::SPIKE), twice as many callers make requests.
     Callers(u32),
 }
@@ -45,7 +45,7 @@ pub(crate) const USUAL: f64 = 40.0;
 const USUAL_RESPONSE: f64 = 1.87;
 
 impl Load {
-    /// The end of the spike and of the outage, and the height of the ramp: from here on runs may recover.
+    /// The end of the spike and of the outages, and the height of the ramp. Runs may recover from here on.
     pub(crate) const TURN: usize = 25;
 
     /// The seconds with twice the usual load.
@@ -74,7 +74,7 @@ impl Load {
         }
     }
 
-    /// How long a caller thinks after each request, on average.
+    /// Returns the mean time that a caller thinks after each request.
     pub(crate) fn thinking_time(callers: u32) -> Duration {
         Duration::from_secs_f64((f64::from(callers) / USUAL - USUAL_RESPONSE).max(0.0))
     }
@@ -82,7 +82,7 @@ impl Load {
 
 #[derive(Clone, Copy)]
 pub(crate) enum Service {
-    /// The more it has to do, the slower it is. It also finishes the work for clients that have gone.
+    /// Becomes slower with more requests. It also finishes the work for clients that have gone.
     Overloadable,
     /// The same service, which refuses every call during the [outage](Load::OUTAGE).
     Refuses,
@@ -90,7 +90,7 @@ pub(crate) enum Service {
     Silent,
     /// Answers at once, and from this second on with errors.
     DownFrom(u32),
-    /// Answers at once; with an error at this rate.
+    /// Answers at once. This share of the answers are errors.
     Flaky(f64),
 }
 
@@ -101,20 +101,20 @@ pub(crate) struct Scenario {
     pub(crate) seconds: u32,
 }
 
-/// What happened in each second.
+/// The events of one second.
 #[derive(Clone, Default)]
 pub(crate) struct Second {
     pub(crate) arrivals: u32,
-    /// Of the requests that arrived in this second, those that succeeded sooner or later.
+    /// The requests that arrived in this second and succeeded at any time.
     pub(crate) arrived_and_succeeded: u32,
     /// Successes in this second.
     pub(crate) goodput: u32,
     pub(crate) calls: u32,
-    /// At the server, at the end of the second.
+    /// The requests at the server at the end of the second.
     pub(crate) in_flight: u32,
 }
 
-/// With the number of the request, and of the attempt to tell answers that come too late.
+/// An event, with the number of the request. The number of the attempt identifies late answers.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Arrival,
@@ -131,7 +131,7 @@ enum Event {
 struct Request {
     retry: RetryContext,
     arrived: usize,
-    /// Who makes another request after this one, in a closed loop.
+    /// The caller that makes another request after this one, in a closed loop.
     caller: Option<usize>,
 }
 
@@ -145,14 +145,14 @@ struct Simulation<'a> {
     requests: Vec<Option<Request>>,
     in_flight: u32,
     seconds: Vec<Second>,
-    // A source for each purpose, so that equal seeds are equal arrivals under each strategy.
+    // One generator for each purpose, so that equal seeds give equal arrivals under each strategy.
     arrivals: Rng,
     network: Rng,
     failures: Rng,
     jitter: Rng,
 }
 
-/// Runs a scenario under a policy. Each budget is that of one process; without any there is none.
+/// Runs a scenario under a policy. Each budget belongs to one process; an empty list means no budget.
 pub(crate) async fn run(
     scenario: Scenario,
     policy: RetryPolicy,
@@ -231,17 +231,18 @@ impl Simulation<'_> {
         self.queue.after(gap, Event::Arrival);
     }
 
-    /// A Poisson process of a rate that changes is one of the peak rate, thinned out.
+    /// Lets a request arrive. A Poisson process with a varying rate is a process with the peak rate,
+    /// thinned out.
     fn arrive(&mut self) {
         self.expect_arrival();
         let load = self.scenario.load;
         let rate = load.rate(self.queue.now().as_secs_f64());
-        // Drawn whether needed or not: equal seeds are equal arrivals.
+        // Both are always drawn, so that equal seeds give equal arrivals.
         let (thinning, process) = (self.arrivals.f64(), self.arrivals.u64(..));
         if thinning * load.peak() >= rate {
             return;
         }
-        // One stream split at random is an independent stream for each process.
+        // A random split of one stream gives an independent stream for each process.
         let process = Rng::with_seed(process).usize(..self.budgets.len().max(1));
         self.begin(process, None);
     }
@@ -257,8 +258,8 @@ impl Simulation<'_> {
         self.call(self.requests.len() - 1);
     }
 
-    /// The callers have been at it for long, and so have those that join for the spike: they come as
-    /// after any of their requests.
+    /// Starts the callers. All of them, also the callers that join for the spike, arrive as if they had
+    /// made requests for a long time.
     fn gather(&mut self, callers: u32) {
         let mean = Duration::from_secs_f64(f64::from(callers) / USUAL);
         for number in 0..2 * callers {
@@ -279,7 +280,7 @@ impl Simulation<'_> {
         self.begin(process, Some(caller));
     }
 
-    /// The caller of a request that has ended waits as long as the retry asks it to, and thinks.
+    /// Lets the caller of an ended request wait for the pause of the retry, and think.
     fn think(&mut self, caller: Option<usize>, pause: Duration) {
         if let (Some(caller), Load::Callers(callers)) = (caller, self.scenario.load) {
             let thinking = exponential(&mut self.arrivals, Load::thinking_time(callers));
@@ -314,7 +315,7 @@ impl Simulation<'_> {
         self.queue.after(latency, Event::Served(request, attempt, well));
     }
 
-    /// The request, if it still runs this attempt; otherwise the answer is too late.
+    /// Returns the request if it still runs this attempt. Otherwise the answer is too late.
     fn running(&mut self, request: usize, attempt: u32) -> Option<&mut Request> {
         self.requests[request].as_mut().filter(|request| request.retry.attempt() == attempt)
     }
@@ -348,8 +349,8 @@ impl Simulation<'_> {
         }
     }
 
-    /// Brings tokio's clock to the time of the event, less what is not worth a step; needed only
-    /// where the crate reads it.
+    /// Moves tokio's clock to the time of the event, in whole steps. Call it before the crate reads
+    /// the clock.
     async fn move_clock(&self) {
         let behind = (self.started + self.queue.now()).duration_since(Instant::now());
         let steps = behind.div_duration_f64(CLOCK_STEP).floor();

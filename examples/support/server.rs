@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The fate of one connection.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// The connection is closed with the request unread, which resets it.
+    /// The connection is closed with the request unread, which resets the connection.
     Reset,
     /// The connection is closed in the middle of the body.
     HalfABody,
@@ -52,7 +52,8 @@ impl Server {
         thread::spawn(move || {
             for (stream, answer) in listener.incoming().zip(answers) {
                 counter.fetch_add(1, Ordering::Relaxed);
-                // Each in its own thread: a stalled connection must not hold up the next one.
+                // Each connection has its own thread, so that a stalled connection does not delay
+                // the next one.
                 thread::spawn(move || stream.and_then(|stream| serve(&stream, &answer)));
             }
         });

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM for a program that runs a command: they are passed on to the command, or end a wait.
+//! SIGINT and SIGTERM for a program that runs a command: signals are passed on to the command, or end a wait.
 
 #[cfg(not(unix))]
 pub(crate) use elsewhere::Signals;
@@ -29,7 +29,7 @@ mod unix {
 
     impl Signals {
         pub(crate) fn new() -> io::Result<Self> {
-            // A parent may have blocked them; this program waits for each of them.
+            // A parent may have blocked the signals; this program waits for both.
             let needed = [Signal::SIGCHLD, Signal::SIGINT, Signal::SIGTERM];
             needed.into_iter().collect::<SigSet>().thread_unblock()?;
             let mut signals = SignalsInfo::<WithOrigin>::new([SIGCHLD, SIGINT, SIGTERM])?;
@@ -56,7 +56,7 @@ mod unix {
                     return Ok(status);
                 }
                 let Ok(received) = self.received.recv() else { return command.wait() };
-                // A Ctrl-C comes from the kernel, which sends it to the command as well.
+                // The kernel sends a Ctrl-C to the command as well.
                 if self.stops(&received) && received.cause != Cause::Kernel {
                     send(received.signal, command);
                 }

@@ -3,8 +3,8 @@
 use ::http::Request;
 
 /// Copies a request whose method is idempotent: GET, HEAD, OPTIONS, TRACE, PUT and DELETE (RFC 9110, section 9.2.2).
-/// Returns `None` for all other requests, which are then sent once. Pass it to
-/// [`clone_requests`](crate::RetryLayer::clone_requests).
+/// Returns `None` for all other requests, which are then sent once. Pass this function
+/// to [`clone_requests`](crate::RetryLayer::clone_requests).
 ///
 /// If the layer is not yet around a service, the compiler may not be able to infer the body's type. Name the type then:
 /// `clone_idempotent::<Full<Bytes>>`.

@@ -20,11 +20,12 @@ pub struct Page {
 ///
 /// # Errors
 ///
-/// If cargo fails, for example because the target `wasm32-unknown-unknown` is not installed.
+/// Returns an error if cargo fails, for example because the target `wasm32-unknown-unknown` is not
+/// installed.
 pub fn page(arguments: &[&str]) -> Result<Page, Box<dyn Error>> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let parent = env::var_os("CARGO_TARGET_DIR").map_or(package.join("../../target"), Into::into);
-    // Not the one of the caller, whose cargo may hold its lock.
+    // A separate folder, because the caller's cargo may hold the lock of its own folder.
     let target = parent.join("browser");
     let status = Command::new(env!("CARGO"))
         .args(["build", "--locked", "--quiet", "--lib", "--target", "wasm32-unknown-unknown"])

@@ -33,7 +33,7 @@ pub fn show_panics() {
     }));
 }
 
-/// The time in milliseconds. Not the crate's clock, which is under test.
+/// Returns the time in milliseconds, from another clock than the crate's, which is under test.
 fn since(start: f64) -> f64 {
     Date::now() - start
 }
@@ -48,7 +48,7 @@ async fn get(path: &str) -> Result<String, FetchError> {
     Ok(reqwest::Client::new().get(url).send().await?.check_status()?.text().await?)
 }
 
-/// A policy with a deadline and a budget, used and shown.
+/// Uses a policy with a deadline and a budget, and shows it.
 #[wasm_bindgen]
 pub async fn first_success(path: &str) -> String {
     static BUDGET: RetryBudget = RetryBudget::new().with_ratio(1.0);
@@ -84,7 +84,7 @@ pub async fn deadline(path: &str) -> String {
     outcome(&(|| get(path)).retry_with(policy).await, start)
 }
 
-/// Waits 40 ms before each retry, and has 100 ms.
+/// Waits 40 ms before each retry, with a deadline of 100 ms.
 #[wasm_bindgen]
 pub async fn deadline_of_waits() -> String {
     let start = Date::now();
@@ -112,7 +112,7 @@ pub async fn budget() -> String {
     format!(r#"{{"outcome":{outcome},"left":{left},"later":{}}}"#, BUDGET.available())
 }
 
-/// A hanging operation, twice, with a limit of 50 ms.
+/// Makes two attempts of an operation that hangs, with a limit of 50 ms each.
 #[wasm_bindgen]
 pub async fn timeout() -> String {
     let start = Date::now();
@@ -122,7 +122,7 @@ pub async fn timeout() -> String {
     outcome(&result, start)
 }
 
-/// A loop that fails twice, with waits of 20 and 40 ms.
+/// Runs a loop that fails twice, with waits of 20 and 40 ms.
 #[wasm_bindgen]
 pub async fn a_loop() -> String {
     let (start, mut calls) = (Date::now(), 0);
@@ -139,7 +139,7 @@ pub async fn a_loop() -> String {
     format!(r#"{{"calls":{calls},"outcome":{}}}"#, outcome(&result, start))
 }
 
-/// A stream whose first item fails, with a wait of 20 ms.
+/// Reads a stream whose first item fails, with a wait of 20 ms.
 #[wasm_bindgen]
 pub async fn stream() -> String {
     let start = Date::now();
@@ -149,7 +149,7 @@ pub async fn stream() -> String {
     format!(r#"{{"items":{items:?},"elapsed":{}}}"#, since(start))
 }
 
-/// The delays of two clients.
+/// Draws the delays of two clients.
 #[wasm_bindgen]
 pub fn jitter() -> String {
     let backoff = Backoff::exponential().with_jitter(Jitter::Full);
@@ -157,7 +157,7 @@ pub fn jitter() -> String {
     format!("[{:?},{:?}]", draw(), draw())
 }
 
-/// A failure, a wait of so many microseconds, and a success. Returns the number of calls.
+/// Fails, waits this many microseconds, and succeeds. Returns the number of calls.
 #[wasm_bindgen]
 pub async fn wait(micros: u64) -> u32 {
     let calls = Cell::new(0);
@@ -171,7 +171,7 @@ pub async fn wait(micros: u64) -> u32 {
     calls.get()
 }
 
-/// A blocking retry with a zero delay, and then with another one, which panics.
+/// Runs a blocking retry with a zero delay, and then with a longer delay, which panics.
 #[wasm_bindgen]
 pub fn blocking() {
     let fail = || Err::<(), _>(timed_out());
@@ -180,7 +180,7 @@ pub fn blocking() {
     drop(fail.retry_with(RetryPolicy::new()));
 }
 
-/// The hint of a date without the `Date` of a server, in seconds.
+/// Returns the hint of a date in seconds, without a server's `Date`.
 #[wasm_bindgen]
 pub fn hint(date: &str) -> Option<f64> {
     let mut headers = HeaderMap::new();

@@ -1,4 +1,4 @@
-//! The page: four cards, each of which fetches from a server that fails in its own way.
+//! The page: four cards. The server fails in a different way for each card.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -20,7 +20,7 @@ static POLICY: RetryPolicy = RetryPolicy::within(Duration::from_secs(60))
 
 type FetchError = HttpError<reqwest::Error>;
 
-/// Fetches a text. The sleeper is the browser's timer, by the feature `web`.
+/// Fetches a text. The feature `web` makes the browser's timer the sleeper.
 async fn fetch(
     url: &str,
     on_retry: impl FnMut(&RetryEvent<'_, FetchError>),
@@ -45,7 +45,7 @@ struct Card {
     running: RefCell<Option<AbortHandle>>,
 }
 
-/// A wait that is shown. It ends when it is dropped.
+/// A visible wait, which ends when it is dropped.
 struct Countdown {
     row: Element,
     left: Element,
@@ -57,7 +57,8 @@ struct Countdown {
 impl Drop for Countdown {
     fn drop(&mut self) {
         self.row.set_class_name("wait over");
-        // A cancelled wait was shorter; after a whole one, the attempt took its time.
+        // A cancelled wait is shorter than its delay. After a whole wait, the time since the start
+        // also includes the attempt.
         let waited = self.delay.min(Date::now() - self.start);
         self.left.set_text_content(Some(&format!("waited {}", seconds(waited))));
     }
@@ -92,7 +93,7 @@ fn document() -> web_sys::Document {
 fn on_click(button: &HtmlButtonElement, clicked: impl FnMut() + 'static) -> Result<(), JsValue> {
     let clicked = Closure::<dyn FnMut()>::new(clicked);
     button.add_event_listener_with_callback("click", clicked.as_ref().unchecked_ref())?;
-    clicked.forget(); // it lives as long as the page
+    clicked.forget(); // the closure lives as long as the page
     Ok(())
 }
 
@@ -135,7 +136,7 @@ impl Card {
         })
     }
 
-    /// A URL that fails twice, or as often as `?times=` of the page's own address says.
+    /// Returns a URL that fails twice, or as often as `?times=` in the page's address demands.
     fn url(&self) -> String {
         let location = web_sys::window().expect("a page has a window").location();
         let origin = location.origin().expect("a page has an origin");
@@ -164,7 +165,7 @@ impl Card {
         self.go.set_disabled(running);
         self.stop.set_disabled(!running);
         self.outcome.set_text_content(Some(text));
-        // Last, as tests wait for it.
+        // This comes last, because tests wait for it.
         self.root.dataset().set("state", state).expect("a card has attributes");
     }
 
@@ -211,7 +212,7 @@ fn seconds(millis: f64) -> String {
     format!("{:.1} s", millis / 1e3)
 }
 
-/// The error in a line. A browser names no cause of a failed `fetch`, for reasons of security.
+/// Returns the error in a line. For security, a browser hides the cause of a failed `fetch`.
 fn cause(error: &FetchError) -> String {
     match error {
         HttpError::Request(error) if error.is_decode() => "the body ended too early".to_owned(),

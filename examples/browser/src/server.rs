@@ -1,4 +1,4 @@
-//! An HTTP server on loopback: it serves the page, and fails in four ways.
+//! An HTTP server on loopback, which serves the page and fails in four ways.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Write};
@@ -20,7 +20,7 @@ pub struct Server {
     calls: Arc<Calls>,
 }
 
-/// How often each id was called.
+/// The number of calls with each id.
 type Calls = Mutex<HashMap<String, u32>>;
 
 impl Server {
@@ -28,7 +28,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If loopback has no free port.
+    /// Returns an error if loopback has no free port.
     pub fn start(page: Page) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let url = format!("http://{}/", listener.local_addr()?);
@@ -37,14 +37,14 @@ impl Server {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (page, calls) = (Arc::clone(&page), Arc::clone(&counter));
-                // Each in its own thread: browsers open connections in advance.
+                // Each connection has its own thread, because browsers open connections in advance.
                 thread::spawn(move || answer(&stream, &page, &calls));
             }
         });
         Ok(Self { url, calls })
     }
 
-    /// The number of calls with this id.
+    /// Returns the number of calls with this id.
     #[must_use]
     pub fn calls(&self, id: &str) -> u32 {
         count(&self.calls, id, 0)
@@ -60,7 +60,7 @@ fn count(calls: &Calls, id: &str, further: u32) -> u32 {
 
 fn answer(stream: &TcpStream, page: &Page, calls: &Calls) -> io::Result<()> {
     let mut head = [0; 512];
-    // Without taking it: a connection that is closed with its request unread is reset.
+    // Peeks at the request: closing a connection with an unread request resets the connection.
     let length = stream.peek(&mut head)?;
     let head = String::from_utf8_lossy(&head[..length]).into_owned();
     let target = head.split(' ').nth(1).unwrap_or_default();
@@ -109,7 +109,7 @@ fn whole(stream: &TcpStream, head: &str, body: &[u8]) -> io::Result<()> {
     whole_but(stream, head, body, 0)
 }
 
-/// An answer that ends so many bytes too early.
+/// Writes an answer that ends this many bytes too early.
 fn whole_but(mut stream: &TcpStream, head: &str, body: &[u8], missing: usize) -> io::Result<()> {
     let length = body.len() + missing;
     write!(

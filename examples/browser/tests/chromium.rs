@@ -17,7 +17,7 @@ use browser_example::bundle::{self, Page};
 use browser_example::server::Server;
 use serde_json::{Value, json};
 
-/// A page with the checks, and its server.
+/// Builds the page, and starts its server.
 fn serve(arguments: &[&str]) -> Server {
     let page: Page = bundle::page(arguments).expect("the page is built");
     Server::start(page).expect("loopback has a free port")
@@ -29,13 +29,13 @@ static WITH_WEB: LazyLock<Server> = LazyLock::new(|| serve(&["--features", "chec
 struct Browser {
     driver: Child,
     session: String,
-    // The process would fail to write to a pipe that is closed.
+    // Keeps the pipe open: the process would fail to write to a closed pipe.
     output: BufReader<ChildStdout>,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Browser {
-    /// Starts a browser when there is no other one: the tests measure times.
+    /// Starts a browser after any other browser has ended, because the tests measure times.
     fn start() -> Self {
         static ALONE: Mutex<()> = Mutex::new(());
 
@@ -47,7 +47,7 @@ impl Browser {
             .spawn()
             .expect("chromedriver is installed");
         let output = BufReader::new(driver.stdout.take().expect("it is piped"));
-        // Now, so that a panic ends the process.
+        // Made now, so that a panic ends the process.
         let mut browser = Self { driver, session: String::new(), output, _alone: alone };
         // "ChromeDriver was started successfully on port 12345."
         let lines = browser.output.by_ref().lines();
@@ -151,7 +151,8 @@ fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"))
 }
 
-/// The figure is at least `least`, and less than `below`, which leaves time for a busy machine.
+/// Checks that the figure is at least `least` and less than `below`, which leaves time for a busy
+/// machine.
 #[track_caller]
 fn assert_within(value: &Value, least: f64, below: f64) {
     let number = number(value);
@@ -257,7 +258,7 @@ fn three_tabs_draw_different_delays() {
     assert_eq!(draws.len(), 3 * 2 * 4, "{draws:?}");
 }
 
-/// With a `setTimeout` that notes the times that it is asked for, and fires at once.
+/// Replaces `setTimeout` with a function that records its times and fires at once.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn a_wait_is_rounded_up_and_split_where_a_timer_is_too_short() {

@@ -14,14 +14,15 @@ use nix::unistd::{Pid, User, geteuid};
 use postgres::Config;
 use tempfile::TempDir;
 
-/// Where Debian and its derivatives keep the server's programs, a folder for each version.
+/// The folder of Debian and its derivatives for the server's programs, with a subfolder for each
+/// version.
 const DEBIAN: &str = "/usr/lib/postgresql";
 
-/// Why there is no cluster.
+/// The reason why there is no cluster.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClusterError {
-    /// The server's programs are in none of the usual places.
+    /// The server's programs are missing from the usual places.
     #[error(
         "PostgreSQL is not installed: there is no `initdb` with `postgres` beside it in PATH or \
          {DEBIAN}/*/bin (Debian: apt install postgresql)"
@@ -29,17 +30,17 @@ pub enum ClusterError {
     NotInstalled,
     /// PostgreSQL refuses to run as root.
     #[error(
-        "this is root, as whom PostgreSQL does not run, and there is no user `postgres` to run it \
-         as (the package `postgresql` of Debian makes one)"
+        "PostgreSQL does not run as root, and there is no user `postgres` to run it as (Debian's \
+         package `postgresql` makes this user)"
     )]
     NoUser,
-    /// The system refuses a folder, a file, a port or a look at its users.
+    /// The system refuses a folder, a file, a port or the list of users.
     #[error("cannot prepare a folder, a port and a user for PostgreSQL")]
     Prepare(#[from] io::Error),
-    /// A program of PostgreSQL cannot be run.
+    /// One of PostgreSQL's programs cannot be run.
     #[error("cannot run `{0}`")]
     Run(&'static str, #[source] io::Error),
-    /// `initdb` has said why.
+    /// `initdb` failed with this message.
     #[error("`initdb` failed: {0}")]
     Initdb(String),
 }
@@ -56,7 +57,7 @@ pub enum ClusterError {
 /// let mut cluster = Cluster::new()?;
 /// cluster.start()?;
 /// let config = cluster.config();
-/// // A server takes its time to come up.
+/// // The server takes some time to come up.
 /// let policy = RetryPolicy::new()
 ///     .with_initial_delay(Duration::from_millis(20))
 ///     .with_max_attempts(10);
@@ -67,7 +68,7 @@ pub enum ClusterError {
 #[derive(Debug)]
 pub struct Cluster {
     programs: PathBuf,
-    /// Whom to run as, where it is not ourselves.
+    /// The user of the server's programs, if it differs from the current user.
     user: Option<User>,
     port: u16,
     server: Option<Child>,
@@ -75,11 +76,11 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes a cluster and does not start it yet.
+    /// Makes a cluster without starting its server.
     ///
     /// # Errors
     ///
-    /// Where PostgreSQL is not installed, or its `initdb` fails.
+    /// Returns an error if PostgreSQL is not installed, or if `initdb` fails.
     pub fn new() -> Result<Self, ClusterError> {
         let programs = find_programs().ok_or(ClusterError::NotInstalled)?;
         let user = if geteuid().is_root() {
@@ -93,7 +94,8 @@ impl Cluster {
             chown(folder.path(), Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
         }
         let cluster = Self { programs, user, port: reserve_port()?, server: None, folder };
-        // Nothing here is to last, so nothing waits for the disk. No locale: the same everywhere.
+        // The data is temporary, so `--no-sync` avoids waits for the disk. `--no-locale` gives the
+        // same cluster on all machines.
         let made = cluster
             .program("initdb")
             .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale"])
@@ -108,12 +110,11 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Starts the server, if it does not run, and does not wait until it is up: connect with a
-    /// retry.
+    /// Starts the server if it does not run, and returns before it is up. Connect with a retry.
     ///
     /// # Errors
     ///
-    /// Where `postgres` cannot be run. What it says afterwards is in the [log](Self::log).
+    /// Returns an error if `postgres` cannot be run. Later messages are in the [log](Self::log).
     pub fn start(&mut self) -> Result<(), ClusterError> {
         if let Some(server) = &mut self.server
             && server.try_wait()?.is_none()
@@ -134,22 +135,22 @@ impl Cluster {
         Ok(())
     }
 
-    /// Stops the server, if it runs, and waits until it is gone. Connections are broken.
+    /// Stops the server if it runs, and waits until it has ended. This breaks its connections.
     ///
     /// # Errors
     ///
-    /// Where the system does not tell what became of it.
+    /// Returns an error if the system cannot stop the server or wait for it.
     pub fn stop(&mut self) -> io::Result<()> {
         let Some(mut server) = self.server.take() else { return Ok(()) };
-        // Not `Child::kill`, which would leave the server's own children behind. This is a "fast
-        // shutdown": PostgreSQL documentation, "Shutting Down the Server".
+        // `Child::kill` would leave the server's children behind. SIGINT is a "fast shutdown":
+        // PostgreSQL documentation, "Shutting Down the Server".
         if server.try_wait()?.is_none() {
             kill(Pid::from_raw(server.id().cast_signed()), Signal::SIGINT)?;
         }
         server.wait().map(drop)
     }
 
-    /// How to connect, as the superuser `postgres` to the database `postgres`.
+    /// Returns the settings to connect as the superuser `postgres` to the database `postgres`.
     #[must_use]
     pub fn config(&self) -> Config {
         let mut config = Config::new();
@@ -157,7 +158,7 @@ impl Cluster {
         config
     }
 
-    /// What the server has said so far.
+    /// Returns the server's log so far.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()
@@ -171,7 +172,8 @@ impl Cluster {
         self.folder.path().join("data")
     }
 
-    /// A program of PostgreSQL, run as the right user and in a folder that this user may enter.
+    /// Returns a command that runs one of PostgreSQL's programs as the right user, in a folder that
+    /// this user may enter.
     fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.programs.join(name));
         command.current_dir(self.folder.path()).stdin(Stdio::null());
@@ -190,7 +192,8 @@ impl Drop for Cluster {
     }
 }
 
-/// The folder that holds `initdb` and `postgres`, of one version: PATH first, then the newest.
+/// Returns the folder with `initdb` and `postgres` of one version: from the PATH, or else the
+/// newest.
 fn find_programs() -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut versions: Vec<_> =
@@ -204,13 +207,13 @@ fn find_programs() -> Option<PathBuf> {
         .find(|folder| ["initdb", "postgres"].iter().all(|name| folder.join(name).is_file()))
 }
 
-/// A port on which nobody listens, and which the system gives to nobody else for a minute: its last
+/// Returns a free port, which the system gives to no other program for a minute. The port's last
 /// connection was closed from this end first and stays in TIME-WAIT (RFC 9293, section 3.6). A
-/// server may listen on it, since PostgreSQL sets `SO_REUSEADDR`.
+/// server that sets `SO_REUSEADDR`, as PostgreSQL does, may listen on the port.
 ///
 /// # Errors
 ///
-/// If the system refuses a port.
+/// Returns an error if the system refuses a port.
 pub fn reserve_port() -> io::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;

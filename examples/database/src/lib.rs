@@ -20,8 +20,8 @@ pub use cluster::{Cluster, ClusterError, reserve_port};
 
 /// An error of SQLite.
 ///
-/// It is transient by its [code](is_transient_sqlite_code): if another connection holds a lock on the file, or on a table
-/// in a shared cache.
+/// The error is transient by its [code](is_transient_sqlite_code): if another connection holds a lock on the file, or
+/// on a table in a shared cache.
 ///
 /// ```
 /// use database_example::SqliteError;
@@ -39,11 +39,12 @@ pub struct SqliteError(#[from] pub rusqlite::Error);
 
 /// An error of PostgreSQL, or of the connection to it.
 ///
-/// An answer of the server is transient by its [SQLSTATE](is_transient_sqlstate). Without an answer, it is transient if
-/// the connection was closed, or by the [I/O error](transient_io_within) behind it. Each attempt must therefore make its
-/// own connection.
+/// A server's answer is transient by its [SQLSTATE](is_transient_sqlstate). Without an answer, the error is transient
+/// if the connection was closed, or by its [I/O error](transient_io_within). Each attempt must therefore make a new
+/// connection.
 ///
-/// Over a Unix socket, a server that is not up yet is `NotFound`, and so permanent: a wrong path looks the same.
+/// Over a Unix socket, the error of a server that is not up yet is `NotFound`. It is permanent, because a wrong path
+/// gives the same error.
 #[derive(Debug, thiserror::Error, IsTransient)]
 #[error(transparent)]
 #[transient(if = match _0.code() {
@@ -52,7 +53,7 @@ pub struct SqliteError(#[from] pub rusqlite::Error);
 })]
 pub struct PostgresError(#[from] pub postgres::Error);
 
-/// The error and its causes in one line.
+/// Returns the error and its causes in one line.
 ///
 /// ```
 /// use database_example::{PostgresError, report};
@@ -65,7 +66,7 @@ pub fn report(error: &(dyn std::error::Error + 'static)) -> String {
     chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// The error itself and its causes.
+/// Returns the error itself and its causes.
 fn chain<'a>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {

@@ -1,4 +1,4 @@
-//! Retries around PostgreSQL, each test with a server of its own. All of them really wait, for a
+//! Retries around PostgreSQL, with a separate server for each test. All tests really wait for a
 //! server to come up.
 
 use std::process::{Command, Output};
@@ -9,7 +9,7 @@ use postgres::error::SqlState;
 use postgres::{Client, Config, IsolationLevel, NoTls};
 use retry_ext::{Backoff, IsTransient, RetryExt, RetryPolicy, StopReason};
 
-/// Long enough for a server on a machine that is busy with other things.
+/// A policy that waits long enough for a server on a busy machine.
 const PATIENT: RetryPolicy = RetryPolicy::new()
     .with_backoff(Backoff::constant(Duration::from_millis(20)))
     .with_max_attempts(u32::MAX)
@@ -19,7 +19,7 @@ fn connect(config: &Config) -> Result<Client, PostgresError> {
     Ok(config.connect(NoTls)?)
 }
 
-/// A cluster whose server is up.
+/// Returns a cluster whose server is up.
 fn running() -> Cluster {
     let mut cluster = Cluster::new().unwrap();
     cluster.start().unwrap();
@@ -46,7 +46,7 @@ fn a_server_that_comes_up_later_is_waited_for() {
     let client = (|| connect(&config))
         .on_retry(|retry| {
             retries += 1;
-            // The first attempt has failed: only now is there a server to come up.
+            // The server is started only now, after the first attempt has failed.
             if retry.attempt == 1 {
                 assert!(report(retry.error).contains("refused"), "{}", report(retry.error));
                 cluster.start().unwrap();
@@ -91,7 +91,7 @@ fn a_transaction_that_cannot_be_serialized_is_done_again() {
         let mut transaction = first.build_transaction().isolation_level(isolation).start()?;
         let read: i32 = transaction.query_one("select balance from account", &[])?.try_get(0)?;
         if attempts == 1 {
-            // Between our reading and our writing, somebody else writes.
+            // Another client writes between the read and the write.
             second.batch_execute("update account set balance = balance + 10")?;
         }
         transaction.execute("update account set balance = $1", &[&(read + 1)])?;
@@ -100,7 +100,7 @@ fn a_transaction_that_cannot_be_serialized_is_done_again() {
     })
     .on_retry(|retry| codes.push(retry.error.0.code().cloned()))
     .retry_with(PATIENT);
-    assert_eq!(balance.unwrap(), 100 + 10 + 1, "nobody's change is lost");
+    assert_eq!(balance.unwrap(), 100 + 10 + 1, "no change is lost");
     assert_eq!(codes, [Some(SqlState::T_R_SERIALIZATION_FAILURE)]);
 }
 
@@ -111,7 +111,7 @@ fn a_connection_that_the_server_ends_is_transient_and_a_new_one_is_made() {
     let config = cluster.config();
     let mut client = connect(&config).unwrap();
     cluster.stop().unwrap();
-    // The server's last words are its code; after them, the connection is closed.
+    // The server sends its code first, and then closes the connection.
     for _ in 0..2 {
         let error = client.batch_execute("select 1").map_err(PostgresError).unwrap_err();
         assert!(error.is_transient(), "{}", report(&error));

@@ -1,4 +1,4 @@
-//! Retries around SQLite: a lock that is released, a lock that stays, and what is no lock.
+//! Retries around SQLite: a lock that is released, a lock that stays, and an error without a lock.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,7 +21,8 @@ fn open(path: &Path) -> Connection {
     connection
 }
 
-/// A database, a connection that holds its write lock, and one that wants it.
+/// Returns a database, a connection that holds its write lock, and a connection that needs the
+/// lock.
 fn locked() -> (TempDir, Connection, Connection) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("test.sqlite");

@@ -1,7 +1,7 @@
 //! `cargo run -p jetstream-example`
 //!
-//! Starts a NATS server and three workers, kills one of them, and shows how the others go on. Started as
-//! `jetstream-example worker nats://..`, it is a worker.
+//! Starts a NATS server and three workers, kills one of them, and shows how the others go on. If it is started
+//! as `jetstream-example worker nats://..`, the program is a worker.
 
 use std::env;
 use std::process::ExitCode;
@@ -14,7 +14,7 @@ use jetstream_example::{Jobs, Server};
 use tokio::process::Command;
 use workers_example::{Error, begin_worker, show, terminated};
 
-/// A worker whose clock is ahead by some seconds, in the test of a deadline.
+/// The role of a worker whose clock is ahead by some seconds, for the test of a deadline.
 async fn worker(address: &str, ahead: Duration) -> Result<(), Error> {
     begin_worker();
     let context = jetstream::new(async_nats::connect(address).await?);

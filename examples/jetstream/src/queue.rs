@@ -1,4 +1,4 @@
-//! How the show and the tests look at the stream.
+//! The stream, as the show and the tests use it.
 
 use async_nats::Error;
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
@@ -20,7 +20,7 @@ impl Jobs {
     ///
     /// # Errors
     ///
-    /// If the server cannot be reached.
+    /// Returns an error if the server cannot be reached.
     pub async fn connect(address: &str) -> Result<Self, Error> {
         let context = jetstream::new(async_nats::connect(address).await?);
         let stream = jobs(&context).await?;
@@ -28,7 +28,7 @@ impl Jobs {
         Ok(Self { context, stream })
     }
 
-    /// The names of the jobs of a subject.
+    /// Returns the names of the jobs of a subject.
     async fn names(&self, subject: &str) -> Result<Vec<String>, Error> {
         let mut names = Vec::new();
         let mut sequence = 1;

@@ -8,14 +8,14 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-/// Why there is no server.
+/// The reason why there is no server.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
-    /// `nats-server` is in none of the usual places.
+    /// `nats-server` is missing from the usual places.
     #[error("`nats-server` is neither in PATH nor in /usr/sbin (Debian: apt install nats-server)")]
     NotInstalled,
-    /// It does not say where it listens.
+    /// The server does not report its address.
     #[error("`nats-server` does not start: {0}")]
     Silent(String),
     /// The system refuses a folder, a file or a process.
@@ -37,7 +37,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If it is not installed, or does not start.
+    /// Returns an error if it is not installed, or does not start.
     pub async fn start() -> Result<Self, ServerError> {
         let folder = TempDir::with_prefix("nats-")?;
         let start = |program: &str| {
@@ -62,7 +62,7 @@ impl Server {
         let ports = folder.path().join(format!("nats-server_{}.ports", process.id()));
         let mut server = Self { address: String::new(), process, folder };
         for _ in 0..1000 {
-            // A JSON object, which names the addresses of clients in the first place.
+            // The file is a JSON object, whose first addresses are for clients.
             let ports = fs::read_to_string(&ports).unwrap_or_default();
             if let Some(address) = ports.split('"').find(|text| text.starts_with("nats://")) {
                 address.clone_into(&mut server.address);
@@ -74,7 +74,7 @@ impl Server {
         Err(ServerError::Silent(log.trim().replace('\n', "; ")))
     }
 
-    /// Where it listens.
+    /// Returns the server's address.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address

@@ -1,5 +1,5 @@
-//! Worker processes and a real NATS server, one for each test. Without `nats-server`, each test prints "not checked"
-//! and passes. The tests really wait: for delays, for lost leases, for processes.
+//! Worker processes and a real NATS server, with a separate server for each test. Without `nats-server`, each test
+//! prints "not checked" and passes. The tests really wait: for delays, for lost leases, for processes.
 #![cfg(unix)]
 
 use std::time::Duration;
@@ -33,7 +33,7 @@ async fn server() -> Option<(Server, Jobs)> {
     Some((server, jobs))
 }
 
-/// A worker whose clock is ahead by some seconds.
+/// Returns the command of a worker whose clock is ahead by some seconds.
 fn worker(server: &Server, ahead: u64) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_jetstream-example"));
     command.args(["worker", server.address(), &ahead.to_string()]);
@@ -74,7 +74,7 @@ async fn a_job_that_is_slower_than_the_ack_wait_runs_once() -> Result<(), Error>
     workers.stop().await
 }
 
-/// A worker that fetches ahead would hold the second job, while another worker gets it, too.
+/// A worker that fetches ahead would hold the second job, while another worker also gets this job.
 #[tokio::test]
 async fn a_job_behind_a_slow_one_runs_once() -> Result<(), Error> {
     let Some((server, jobs)) = server().await else { return Ok(()) };
@@ -112,7 +112,7 @@ async fn a_deadline_of_60_days_counts_across_processes() -> Result<(), Error> {
     workers.stop().await
 }
 
-/// The server has no fence: it takes the answer of a worker that has lost its job.
+/// The server has no fence: it accepts the answer of a worker that has lost its job.
 #[tokio::test]
 async fn a_late_success_counts_while_another_worker_runs_the_job() -> Result<(), Error> {
     let Some((server, jobs)) = server().await else { return Ok(()) };

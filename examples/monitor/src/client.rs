@@ -39,15 +39,15 @@ const PACE: Duration = Duration::from_millis(50);
 /// The end of an operation, as its caller sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {
-    /// Why it gave up, if it did.
+    /// The reason for giving up; `None` after a success.
     pub gave_up: Option<StopReason>,
-    /// The retries that it made.
+    /// The number of retries.
     pub retries: u32,
-    /// The sum of its waits.
+    /// The sum of the waits.
     pub waited: Duration,
 }
 
-/// A run, as its callers saw it, without any metric.
+/// A run, as its callers counted it without metrics.
 #[derive(Debug)]
 pub struct Run {
     /// The time at which it began.
@@ -86,11 +86,11 @@ impl Run {
 ///
 /// # Errors
 ///
-/// If the server cannot listen.
+/// Returns an error if the server cannot listen.
 ///
 /// # Panics
 ///
-/// If a caller panics.
+/// Panics if a caller panics.
 pub fn run() -> io::Result<Run> {
     let is_out = Arc::new(AtomicBool::new(false));
     let server = serve(Arc::clone(&is_out))?;
@@ -106,7 +106,7 @@ pub fn run() -> io::Result<Run> {
     Ok(Run { start, operations: operations.collect() })
 }
 
-/// One caller, which begins after this pause.
+/// Runs one caller, which begins after this pause.
 fn call(server: SocketAddr, began: Instant, pause: Duration) -> Vec<Ended> {
     thread::sleep(pause);
     let mut operations = Vec::new();
@@ -140,8 +140,8 @@ fn fetch(server: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// Starts the server. It is busy for each twentieth request, and has no page for each hundredth; in an outage it closes
-/// every connection without an answer.
+/// Starts the server. It is busy for each twentieth request, and has no page for each hundredth. In an outage, it
+/// closes every connection without an answer.
 fn serve(is_out: Arc<AtomicBool>) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;

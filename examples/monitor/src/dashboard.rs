@@ -13,7 +13,7 @@ use crate::prometheus::{Failure, Prometheus};
 const WIDTH: u32 = 860;
 const TITLE_HEIGHT: u32 = 74;
 const PANEL_HEIGHT: u32 = 168;
-/// The room for the names of lines, right of each panel.
+/// The room for the names of lines on the right of each panel.
 const NAMES_WIDTH: u32 = 150;
 const NAME_HEIGHT: i32 = 17;
 const FONT: &str = "sans-serif"; // the reader's own
@@ -99,7 +99,7 @@ impl Dashboard {
     ///
     /// # Errors
     ///
-    /// If Prometheus does not answer.
+    /// Returns an error if Prometheus does not answer.
     pub fn of(prometheus: &Prometheus, start: SystemTime) -> Result<Self, Failure> {
         let origin = start.duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
         let panels = PANELS.iter().map(|panel| {
@@ -125,13 +125,13 @@ impl Dashboard {
         panels.collect::<Result<_, Failure>>().map(Self)
     }
 
-    /// The values of a line, from its panel's number and its name.
+    /// Returns the values of a line, which its panel's number and its name identify.
     fn values(&self, panel: usize, name: &str) -> impl Iterator<Item = (f64, f64)> {
         let lines = self.0[panel].iter().filter(move |line| line.name == name);
         lines.flat_map(|line| line.points.iter().copied())
     }
 
-    /// States the finding: when the budget is spent, and what then becomes of the operations.
+    /// Returns the finding: when the budget is spent, and the share of operations that then get no retry.
     #[must_use]
     pub fn finding(&self) -> String {
         let outage = OUTAGE.start.as_secs_f64()..OUTAGE.end.as_secs_f64();
@@ -140,7 +140,7 @@ impl Dashboard {
         let Some((spent, _)) = spent else {
             return "The budget outlasts the outage".to_owned();
         };
-        // Of rates whose whole window is in the outage.
+        // Uses rates whose whole window is in the outage.
         let begin = outage.start + WINDOW.as_secs_f64();
         let sum = |name| {
             let line = self.values(0, name).filter(|(at, _)| *at >= begin && *at < outage.end);
@@ -157,12 +157,12 @@ impl Dashboard {
     ///
     /// # Errors
     ///
-    /// If the file cannot be written.
+    /// Returns an error if the file cannot be written.
     pub fn draw(&self, file: &Path) -> Result<(), Box<dyn std::error::Error>> {
         let count = u32::try_from(self.0.len())?;
         let size = (WIDTH, TITLE_HEIGHT + count * PANEL_HEIGHT + 30);
         let root = SVGBackend::new(file, size).into_drawing_area();
-        // A page may be dark.
+        // Sets a white background, because a page may be dark.
         root.fill(&WHITE)?;
         let (title, panels) = root.split_vertically(TITLE_HEIGHT);
         title.draw(&Text::new(
@@ -249,7 +249,7 @@ fn draw_panel(
     draw_names(area, names)
 }
 
-/// Returns the point right of which a line is named: its end, or the end of a peak that stands out.
+/// Returns the point whose right side has the line's name: the line's end, or the end of a high peak.
 fn name_place(line: &Line, top: f64) -> Option<(f64, f64)> {
     let end = line.points.last()?;
     let peak = line.points.iter().map(|(_, y)| *y).fold(0.0, f64::max);
@@ -261,7 +261,7 @@ fn name_place(line: &Line, top: f64) -> Option<(f64, f64)> {
     Some(*place)
 }
 
-/// Writes names at the ends of their lines, one below the other where the lines end close to each other.
+/// Writes names at the ends of their lines, one below another if the lines end close to each other.
 fn draw_names(
     area: &Area<'_>,
     mut names: Vec<((i32, i32), &str, RGBColor)>,

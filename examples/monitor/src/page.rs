@@ -27,7 +27,7 @@ impl Page {
     ///
     /// # Errors
     ///
-    /// If there is a recorder already, or no port to listen on.
+    /// Returns an error if there is a recorder already, or no port to listen on.
     pub fn serve() -> Result<Self, Box<dyn std::error::Error>> {
         let waits = Matcher::Full("retry_waited_seconds".into());
         let handle =

@@ -13,12 +13,12 @@ use tempfile::TempDir;
 /// The time between two reads of the page.
 pub const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Polls until something is there; on a busy machine that may take a while.
+/// A policy for polling, which leaves time for a busy machine.
 const POLL: RetryPolicy = RetryPolicy::within(Duration::from_secs(60))
     .with_backoff(Backoff::constant(Duration::from_millis(50)))
     .with_logging(false);
 
-/// A result that could not be had from Prometheus.
+/// An error in getting a result from Prometheus.
 pub type Failure = Box<dyn std::error::Error>;
 
 /// A running Prometheus, which ends when it is dropped.
@@ -56,7 +56,7 @@ impl Prometheus {
     ///
     /// # Errors
     ///
-    /// If it does not start, or does not read the page within a minute.
+    /// Returns an error if it does not start, or does not read the page within a minute.
     pub fn start(page: SocketAddr) -> Result<Option<Self>, Failure> {
         let data = TempDir::new()?;
         let config = data.path().join("prometheus.yml");
@@ -90,7 +90,7 @@ impl Prometheus {
     ///
     /// # Errors
     ///
-    /// If it has none for a minute.
+    /// Returns an error if the query has no answer for a minute.
     pub fn wait_for(&self, query: &str) -> Result<f64, Failure> {
         let asked = (|| self.ask("query", &[("query", query)]))
             .classify(|answer| match answer {
@@ -105,13 +105,13 @@ impl Prometheus {
         }
     }
 
-    /// Waits until Prometheus has read the counts of this many operations. Returns the time of that.
+    /// Waits until Prometheus has read the counts of this many operations. Returns the time of this read.
     ///
     /// A time at which the page was read always has answers. Later, a read that fails would leave a gap.
     ///
     /// # Errors
     ///
-    /// If it has not read them within a minute.
+    /// Returns an error if it has not read them within a minute.
     pub fn wait_for_operations(&self, count: usize) -> Result<f64, Failure> {
         self.wait_for(&format!(
             "sum(retry_operations_total) == {count} and sum(retry_waited_seconds_count) == {count}"
@@ -122,7 +122,7 @@ impl Prometheus {
     ///
     /// # Errors
     ///
-    /// If Prometheus does not answer, or rejects the query.
+    /// Returns an error if Prometheus does not answer, or rejects the query.
     pub fn query(&self, query: &str, at: f64) -> Result<Vec<Series>, Failure> {
         self.ask("query", &[("query", query), ("time", &format!("{at:.3}"))])
     }
@@ -131,7 +131,7 @@ impl Prometheus {
     ///
     /// # Errors
     ///
-    /// If Prometheus does not answer, or rejects the query.
+    /// Returns an error if Prometheus does not answer, or rejects the query.
     pub fn query_range(
         &self,
         query: &str,
@@ -169,7 +169,7 @@ fn read(series: &Value) -> Option<Series> {
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let ended: io::Result<_> = self.process.kill().and_then(|()| self.process.wait());
         drop(ended);
     }

@@ -1,6 +1,6 @@
 //! A real Prometheus answers the four questions as the callers counted.
 //!
-//! Really waits: about ten seconds. Without Prometheus on the machine, it prints "not checked" and passes.
+//! The test really waits for about ten seconds. Without Prometheus, it prints "not checked" and passes.
 
 use std::io::{ErrorKind, Write};
 use std::process::{Command, Stdio};
@@ -13,7 +13,7 @@ use monitor_example::prometheus::{Prometheus, Series};
 use monitor_example::questions::{BUDGET, GIVE_UPS, RETRIES, WAITS};
 use retry_ext::StopReason;
 
-/// Reports a program that is not there. The test harness hides `println`, but not this line.
+/// Reports a missing program. The test harness hides `println`, but not this line.
 fn not_checked(program: &str) {
     writeln!(std::io::stderr(), "not checked: {program} is not installed").expect("stderr");
 }
@@ -87,7 +87,7 @@ fn the_guide_has_these_queries() {
     }
 }
 
-/// The share of operations that waited for at most these seconds.
+/// Returns the share of operations that waited for at most these seconds.
 fn waited_at_most(run: &Run, seconds: f64) -> f64 {
     number(run.waited_at_most(Duration::from_secs_f64(seconds))) / number(run.count())
 }
@@ -105,7 +105,7 @@ fn reason(label: &str) -> StopReason {
     }
 }
 
-/// The value of an answer with one series.
+/// Returns the value of an answer with one series.
 fn value(answer: &[Series]) -> f64 {
     assert_eq!(answer.len(), 1, "{answer:?}");
     answer[0].value()
@@ -119,7 +119,7 @@ fn assert_equal(answer: f64, truth: f64) {
     assert!((answer - truth).abs() < f64::EPSILON, "{answer} is not {truth}");
 }
 
-/// Equal but for the rounding of divisions and sums.
+/// Checks equality, except for the rounding of divisions and sums.
 fn assert_near(answer: f64, truth: f64) {
     assert!((answer - truth).abs() <= 1e-9 * truth.max(1.0), "{answer} is not {truth}");
 }

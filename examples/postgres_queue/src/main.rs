@@ -1,7 +1,7 @@
 //! `cargo run -p postgres-queue-example`
 //!
-//! Starts a PostgreSQL server and three workers, kills one of them, and shows how the others go on. Started as
-//! `postgres-queue-example worker 5432`, it is a worker.
+//! Starts a PostgreSQL server and three workers, kills one of them, and shows how the others go on. If it is
+//! started as `postgres-queue-example worker 5432`, the program is a worker.
 
 use std::env;
 use std::process::ExitCode;

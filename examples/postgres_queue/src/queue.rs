@@ -1,4 +1,4 @@
-//! The server, and how the show looks at the table.
+//! The server, and the table as the show uses it.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use workers_example::{Error, Queue, Rules};
 
 use crate::worker::{LEASE, POLICY, TABLE};
 
-/// Long enough for a server on a machine that is busy with other things.
+/// A policy that waits long enough for a server on a busy machine.
 const PATIENT: RetryPolicy = RetryPolicy::within(Duration::from_secs(60))
     .with_backoff(Backoff::constant(Duration::from_millis(10)))
     .with_logging(false);
 
-/// How to connect to a cluster on this port.
+/// Returns the settings to connect to a cluster on this port.
 #[must_use]
 pub fn config(port: u16) -> Config {
     let mut config = Config::new();
@@ -22,22 +22,22 @@ pub fn config(port: u16) -> Config {
     config
 }
 
-/// A connection.
+/// Connects to the server.
 ///
 /// # Errors
 ///
-/// If the server cannot be reached.
+/// Returns an error if the server cannot be reached.
 pub async fn connect(config: &Config) -> Result<Client, tokio_postgres::Error> {
     let (client, connection) = config.connect(NoTls).await?;
     tokio::spawn(connection);
     Ok(client)
 }
 
-/// Starts a server with an empty table of jobs, and waits until it answers. Returns its port, too.
+/// Starts a server with an empty table of jobs, and waits until it answers. Also returns the port.
 ///
 /// # Errors
 ///
-/// If PostgreSQL is not installed, or does not start.
+/// Returns an error if PostgreSQL is not installed, or does not start.
 pub async fn start() -> Result<(Cluster, u16, Jobs), Error> {
     let mut cluster = Cluster::new()?;
     cluster.start()?;
@@ -56,7 +56,7 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// The connection.
+    /// Returns the connection.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client

@@ -1,5 +1,5 @@
-//! Worker processes and a real PostgreSQL server, one for each test. Without PostgreSQL, each test prints "not checked"
-//! and passes. The tests really wait: for delays, for lost leases, for processes.
+//! Worker processes and a real PostgreSQL server, with a separate server for each test. Without PostgreSQL, each test
+//! prints "not checked" and passes. The tests really wait: for delays, for lost leases, for processes.
 #![cfg(unix)]
 
 use std::time::Duration;
@@ -102,11 +102,11 @@ async fn a_worker_that_outlived_its_lease_changes_nothing() -> Result<(), Error>
     settle(&jobs, &mut workers).await?;
     assert_eq!(jobs.dead().await?, ["mail"]);
 
-    // When it wakes, its attempt is over, and no heartbeat finds that the lease is lost.
+    // When the worker wakes, its attempt is over, so no heartbeat finds that the lease is lost.
     workers.go_on(Duration::from_millis(500)).await?;
     kill(process, Signal::SIGCONT)?;
     workers.until(PATIENCE, |event| event.is(&What::Succeeded, "mail", 1)).await?;
-    // The same worker takes another job after it has reported that one.
+    // The same worker takes another job after it has reported the first one.
     for worker in workers.numbers() {
         if worker != first {
             let process = Pid::from_raw(workers.process(worker).expect("it runs").cast_signed());

@@ -1,4 +1,4 @@
-//! The recipe for a stream of tonic. `CallError` is that of the recipe for calls.
+//! The recipe for tonic's streams. `CallError` is the error of the recipe for calls.
 
 use std::future::ready;
 

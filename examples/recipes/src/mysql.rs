@@ -1,7 +1,7 @@
 //! The recipe for mysql.
 //!
-//! Its error names no source, so `transient_io_within` does not find the I/O error, and the recipe takes it by its
-//! variant.
+//! mysql's error has no source, so `transient_io_within` cannot find the I/O error. The recipe matches the error's variant
+//! instead.
 
 use mysql::DriverError;
 use retry_ext::IsTransient;

@@ -1,4 +1,4 @@
-//! The recipe for tokio-postgres, and for postgres, which has the same error.
+//! The recipe for tokio-postgres, and for postgres, which uses the same error type.
 
 use std::time::Duration;
 

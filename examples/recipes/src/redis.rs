@@ -1,7 +1,7 @@
 //! The recipe for redis.
 //!
-//! Its error hides an I/O error inside an `Arc`, where `transient_io_within` does not find it, so the recipe uses
-//! the error's own methods. `RedisError::retry_method` is no classification: it is `Reconnect` for a wrong password.
+//! redis's error hides an I/O error inside an `Arc`, where `transient_io_within` cannot find it. The recipe therefore
+//! uses the error's own methods. Do not use `RedisError::retry_method`: it is `Reconnect` for a wrong password.
 
 use redis::RedisError;
 use retry_ext::IsTransient;

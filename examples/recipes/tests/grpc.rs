@@ -1,5 +1,5 @@
-//! tonic and a server on loopback, which answers from a script. The service is that of the gRPC health
-//! check, whose code `tonic-health` brings along.
+//! tonic and a server on loopback, which answers from a script. The service is the gRPC health check,
+//! whose code is in `tonic-health`.
 
 mod common;
 

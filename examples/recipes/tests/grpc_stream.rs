@@ -28,11 +28,11 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 /// The end of a call.
 #[derive(Clone)]
 enum End {
-    /// The status in the place of the stream.
+    /// The status instead of the stream.
     Refuse(Status),
     /// The status in the trailers.
     Fail(Status),
-    /// The end of the stream, in good order.
+    /// The regular end of the stream.
     Done,
     /// The connection is closed.
     Close,
@@ -42,7 +42,7 @@ enum End {
 
 /// A service with a script: for each call, how many statuses it yields and how it ends.
 ///
-/// It numbers the statuses, as no service would do.
+/// It numbers the statuses, unlike a real service.
 #[derive(Clone)]
 struct Service {
     script: Arc<Mutex<vec::IntoIter<(i32, End)>>>,
@@ -98,7 +98,7 @@ impl Health for Service {
     }
 }
 
-/// Starts a server, and a proxy before it; returns the client.
+/// Starts a server with a proxy before it, and returns the client.
 async fn client(script: Vec<(i32, End)>) -> HealthClient<Channel> {
     let (breaks, mut broken) = mpsc::unbounded_channel();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

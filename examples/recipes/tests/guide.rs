@@ -1,4 +1,4 @@
-//! The code of each page is compiled elsewhere, and each condition in the table of clients is in one of the recipes.
+//! Checks that the code of each page is compiled code, and that each condition in the table of clients is in a recipe.
 //!
 //! `GUIDE=overwrite` before the command writes the code into the pages.
 
@@ -46,7 +46,7 @@ fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
-/// The page, with the code of each file after the comment that names it.
+/// Returns the page with the code of each file after the comment that names the file.
 fn page_with_code(page: &str, files: &[&str]) -> String {
     let mut page = read(page);
     for file in files {

@@ -1,4 +1,4 @@
-//! Hedged requests on a paused clock: how many calls they make, and how long they take.
+//! Hedged requests on a paused clock: the number of calls, and the times of the requests.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -16,21 +16,21 @@ const AFTER: Duration = ms(50);
 
 const REQUESTS: u32 = 10_000;
 
-/// The calls per request, and how long requests took.
+/// The calls per request, and the times of the requests.
 struct Measured {
     calls: f64,
     took: Vec<Duration>,
 }
 
 impl Measured {
-    /// The time within which 99 of 100 requests were answered.
+    /// Returns the time within which 99 of 100 requests were answered.
     fn p99(&self) -> Duration {
         self.took[self.took.len() / 100 * 99]
     }
 }
 
-/// Lets 20 clients make requests of a service whose calls take the time that is computed from their number. Successes
-/// feed the budget.
+/// Lets 20 clients make requests to a service. The time of a call is computed from its number. Successes feed the
+/// budget.
 async fn measure(takes: impl Fn(u32) -> u64, budget: RetryBudget) -> Measured {
     let (calls, budget) = (Cell::new(0), &budget);
     let call = || {
@@ -56,7 +56,7 @@ async fn measure(takes: impl Fn(u32) -> u64, budget: RetryBudget) -> Measured {
     Measured { calls: f64::from(calls.get()) / f64::from(REQUESTS), took }
 }
 
-/// The page that shows the figures.
+/// Returns the page that shows the figures.
 fn page() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/hedging.md");
     std::fs::read_to_string(path).expect("a file of the repository")

@@ -1,4 +1,4 @@
-//! The line protocol and a server on loopback, which breaks each of its first connections in another way.
+//! The line protocol and a server on loopback, which breaks each of its first connections in a different way.
 
 mod common;
 
@@ -21,7 +21,7 @@ async fn requested(socket: &mut BufReader<TcpStream>) -> io::Result<usize> {
     Ok(number.trim_end().parse().expect("a number"))
 }
 
-/// Serves four connections, and goes away.
+/// Serves four connections, and ends.
 async fn serve(listener: TcpListener) -> io::Result<()> {
     let journal = ["", "one\n", "two\n", "three\n", "four\n", "five\n"];
     for connection in 1..=4 {

@@ -1,5 +1,5 @@
-//! mysql and a real MariaDB, which has the numbers of MySQL. Without it, the test prints "not checked" and passes. It
-//! really waits for a server to come up.
+//! mysql and a real MariaDB, which has MySQL's error numbers. Without MariaDB, the test prints "not checked" and
+//! passes. The test really waits for a server to come up.
 
 #![cfg(unix)]
 
@@ -27,7 +27,8 @@ struct MariaDb {
 }
 
 impl MariaDb {
-    /// A server that is up, with one table of two rows; `None` if MariaDB is not installed.
+    /// Starts a server with one table of two rows, and waits until it is up. Returns `None` if MariaDB is not
+    /// installed.
     fn up() -> Option<Self> {
         let port = reserve_port().expect("a port");
         let folder = tempfile::tempdir().expect("a folder");
@@ -78,7 +79,7 @@ impl Drop for MariaDb {
     }
 }
 
-/// A program of MariaDB. If this is root, as whom the server does not run, it is run as the user `mysql`.
+/// Returns a command for one of MariaDB's programs. The server does not run as root, so root runs it as user `mysql`.
 fn program(name: &str, folder: &TempDir, is_root: bool) -> Command {
     let path = format!("{}:/usr/sbin", env::var("PATH").unwrap_or_default());
     let mut command = Command::new(name);
@@ -102,7 +103,7 @@ fn code(error: &DbError) -> Option<u16> {
     }
 }
 
-/// One server for all of them: to set one up takes seconds.
+/// All checks share one server, because its setup takes seconds.
 #[test]
 fn errors_of_a_real_server_are_classified() {
     let Some(server) = MariaDb::up() else { return };
@@ -114,7 +115,7 @@ fn errors_of_a_real_server_are_classified() {
 fn a_deadlock_is_retried_as_a_whole_transaction(server: &MariaDb) {
     let connect = || server.connect().expect("a connection");
     let (mut client, mut other, mut admin) = (connect(), connect(), connect());
-    // The larger transaction of the two is not chosen to be rolled back.
+    // MariaDB rolls back the smaller one of the two transactions.
     other.query_drop("create table test.filler (number int) engine = InnoDB").expect("a table");
     other.query_drop("begin").expect("a transaction");
     other.query_drop("insert into test.filler select seq from test.seq_1_to_100").expect("rows");

@@ -1,5 +1,5 @@
-//! tokio-postgres and a real PostgreSQL, a server for each test. Without PostgreSQL, each prints "not checked" and
-//! passes. The tests really wait for a server to come up.
+//! tokio-postgres and a real PostgreSQL, with a separate server for each test. Without PostgreSQL, each test prints
+//! "not checked" and passes. The tests really wait for a server to come up.
 
 mod common;
 
@@ -11,7 +11,7 @@ use retry_ext::{AsyncRetryExt, IsTransient, RetryError, StopReason, retry_with};
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, Config, IsolationLevel, NoTls};
 
-/// As `deposit`, and another client writes between the read and the write of the first two attempts.
+/// Does the same as `deposit`. Another client writes between the read and the write of the first two attempts.
 #[retry_with(POLICY, on_retry = |retry| codes.push(code(retry.error)))]
 async fn deposit_beside(
     client: &mut Client,
@@ -60,7 +60,7 @@ async fn deposits_of_eight_connections_at_once_are_all_kept() {
     assert_eq!(balances, (101..=108).map(Ok).collect());
 }
 
-/// What a transaction returns, with the error of `commit` as given.
+/// Runs a transaction and returns its result. `commit` converts the error of a commit.
 async fn write_line(
     config: &Config,
     failed: fn(tokio_postgres::Error) -> DbError,
@@ -93,7 +93,7 @@ async fn a_commit_without_an_answer_may_have_been_carried_out_and_is_not_retried
 async fn a_commit_that_the_server_rolled_back_is_retried() {
     let Some((_cluster, config)) = postgres().await else { return };
     let (mut first, mut second) = (connect_to(&config).await, connect_to(&config).await);
-    // Each counts the lines and writes one; in no order of the two would both have counted none.
+    // Each transaction counts the lines and writes one. In any serial order, the second one would count a line.
     let serializable = IsolationLevel::Serializable;
     let mut transactions = Vec::new();
     for client in [&mut first, &mut second] {

@@ -1,5 +1,5 @@
-//! redis and a real Redis, a server for each test. Without Redis, each prints "not checked" and passes. The tests
-//! really wait for a server to come up.
+//! redis and a real Redis, with a separate server for each test. Without Redis, each test prints "not checked" and
+//! passes. The tests really wait for a server to come up.
 
 mod common;
 
@@ -23,7 +23,7 @@ struct Redis {
 }
 
 impl Redis {
-    /// Starts a server and does not wait until it is up; `None` if Redis is not installed.
+    /// Starts a server without waiting until it is up. Returns `None` if Redis is not installed.
     fn start(options: &[&str]) -> Option<Self> {
         let port = reserve_port().expect("a port");
         Self::start_in(tempfile::tempdir().expect("a folder"), port, options)
@@ -45,7 +45,7 @@ impl Redis {
         process.inspect_err(|error| not_checked("Redis", error)).ok()
     }
 
-    /// A server that is up.
+    /// Starts a server, waits until it is up, and connects to it.
     fn up(options: &[&str]) -> Option<(Self, Connection)> {
         let server = Self::start(options)?;
         let connection = (|| connect(server.port)).retry_with(PATIENT).expect("a connection");
@@ -70,7 +70,7 @@ fn code(error: &CacheError) -> String {
     error.0.code().unwrap_or_default().to_owned()
 }
 
-/// A port whose server has gone, and the folder with its data; `None` if Redis is not installed.
+/// Returns a port whose server has ended, and the folder with its data. Returns `None` if Redis is not installed.
 fn stopped(data: impl FnOnce(&mut Connection)) -> Option<(TempDir, u16)> {
     let folder = tempfile::tempdir().expect("a folder");
     let port = reserve_port().expect("a port");
@@ -100,7 +100,7 @@ fn a_server_that_starts_and_loads_its_data_is_waited_for() {
     let value = (|| Ok::<_, CacheError>(connect(port)?.get::<_, String>(7)?))
         .on_retry(|retry| {
             errors.push((code(retry.error), retry.error.0.is_connection_dropped()));
-            // The first attempt has failed: only now is there a server. It takes 4 ms for each key.
+            // The server is started only now, after the first attempt has failed. It takes 4 ms to load each key.
             if let Some(folder) = folder.take() {
                 let slow = ["--key-load-delay", "4000"];
                 let often = ["--loading-process-events-interval-bytes", "1024"];
@@ -124,7 +124,7 @@ fn a_script_that_keeps_the_server_busy_is_waited_for() {
         let mut connection = connect(server.port).expect("a connection");
         move || redis::cmd("EVAL").arg("while true do end").arg(0).exec(&mut connection)
     });
-    // Until the script runs, the server answers.
+    // The server answers until the script runs.
     let busy = || match connection.ping::<String>() {
         Ok(_) => Err(()),
         Err(_) => Ok(()),
@@ -139,7 +139,7 @@ fn a_script_that_keeps_the_server_busy_is_waited_for() {
         })
         .retry_with(PATIENT);
     assert_eq!(value.expect("an answer"), None);
-    // The script ends a little later than it is killed.
+    // The script ends a little later than the kill command.
     assert!(codes.len() >= 2 && codes.iter().all(|code| code == "BUSY"), "{codes:?}");
     let killed = CacheError(script.join().expect("no panic").expect_err("killed"));
     assert!(!killed.is_transient(), "{killed}");

@@ -1,5 +1,5 @@
-//! sqlx and a real PostgreSQL, a server for each test. Without PostgreSQL, each prints "not checked" and passes. The
-//! tests really wait for a server to come up.
+//! sqlx and a real PostgreSQL, with a separate server for each test. Without PostgreSQL, each test prints "not checked"
+//! and passes. The tests really wait for a server to come up.
 
 mod common;
 

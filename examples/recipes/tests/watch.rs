@@ -13,14 +13,14 @@ use retry_ext::{IsTransient, RetryError, StopReason};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
-/// An answer, and the request that it answers.
+/// A request and its answer.
 struct Exchange {
     path: &'static str,
     answer: String,
     resets: bool,
 }
 
-/// A list of this version.
+/// Returns a list of this version.
 fn list(version: u32) -> Exchange {
     let body = format!(r#"{{"metadata":{{"resourceVersion":"{version}"}},"items":[]}}"#);
     let length = body.len();
@@ -28,7 +28,7 @@ fn list(version: u32) -> Exchange {
     Exchange { path: "/pods", answer, resets: false }
 }
 
-/// A watch with these lines, which is cut off.
+/// Returns a watch with these lines, which is cut off.
 fn events(path: &'static str, lines: &[String]) -> Exchange {
     let mut answer = String::from("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
     for line in lines {
@@ -41,7 +41,7 @@ fn events(path: &'static str, lines: &[String]) -> Exchange {
 }
 
 impl Exchange {
-    /// The server ends the body in good order.
+    /// Ends the body regularly.
     fn ended(mut self) -> Self {
         self.answer += "0\r\n\r\n";
         self
@@ -67,7 +67,7 @@ fn error(code: u32) -> String {
     format!("{{\"type\":\"ERROR\",\"object\":{{\"code\":{code}}}}}\n")
 }
 
-/// Starts a server that goes away after the script.
+/// Starts a server that ends after the script.
 async fn server(script: Vec<Exchange>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/pods", listener.local_addr().expect("an address"));

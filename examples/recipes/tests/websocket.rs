@@ -1,4 +1,4 @@
-//! tokio-tungstenite and a server on loopback, which breaks each of its first connections in another way.
+//! tokio-tungstenite and a server on loopback, which breaks each of its first connections in a different way.
 
 mod common;
 
@@ -27,11 +27,11 @@ enum End {
     /// The socket is closed, without a closing frame.
     Drop,
     Close(CloseCode),
-    /// The connection stands, and nothing comes.
+    /// The connection stays open, and the server sends nothing.
     Silent,
 }
 
-/// Starts a server with a script: for each connection, how many messages it sends and how it ends.
+/// Starts a server with a script: for each connection, the number of messages and the end.
 async fn server<const N: usize>(script: [(u64, End); N]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("ws://{}/feed", listener.local_addr().expect("an address"));
@@ -162,7 +162,7 @@ async fn a_silent_connection_is_a_failure() {
     let once = RetryPolicy::new().with_max_attempts(1);
     let mut messages = pin!(subscribe(&url, &next, once));
     assert!(messages.next().await.expect("an item").is_ok());
-    // From here on, nothing comes: the paused clock runs ahead.
+    // The server sends nothing more, so the paused clock runs ahead.
     tokio::time::pause();
     let error = messages.next().await.expect("an item").expect_err("silent");
     assert!(matches!(error.error(), FeedError::Silent(_)) && error.error().is_transient());

@@ -1,6 +1,6 @@
 //! `cargo run -p smol-example`
 //!
-//! Async retries on another runtime than tokio: with the feature `async` alone, `sleep_with` takes the runtime's timer.
+//! Retries on a runtime other than tokio. With the feature `async` alone, `sleep_with` takes the runtime's timer.
 //! The client starts to connect before the server is up.
 
 use std::io;
@@ -21,7 +21,7 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, RetryError<io::Error>
         .await
 }
 
-/// A server that starts a little later, and its address.
+/// Returns a server that starts a little later, and its address.
 async fn late_server() -> io::Result<(SocketAddr, smol::Task<io::Result<TcpStream>>)> {
     let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
     let server = smol::spawn(async move {
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_server_that_comes_up_late_is_reached() -> Result<(), Box<dyn std::error::Error>> {
-        // Takes the tenth of a second until the server is up.
+        // The server comes up after a tenth of a second.
         smol::block_on(async {
             let (address, server) = late_server().await?;
             connect(address).await?;

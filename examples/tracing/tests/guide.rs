@@ -1,4 +1,4 @@
-//! The code of `docs/tracing.md` is that of the modules.
+//! Checks that the code of `docs/tracing.md` is the code of the modules.
 //!
 //! `GUIDE=overwrite` before the command writes the code into the page.
 
@@ -16,7 +16,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).expect("a file of the repository")
 }
 
-/// The page, with the code of each module after the comment that names its file.
+/// Returns the page with the code of each module after the comment that names the module's file.
 fn page_with_recipes() -> String {
     let mut page = read(PAGE);
     for module in MODULES {

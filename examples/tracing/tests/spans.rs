@@ -81,7 +81,8 @@ fn each_attempt_is_a_span_with_the_number_of_its_resend() {
         Some(&"examples/tracing/src/attempts.rs".into())
     );
     assert_eq!(operation.events.len(), 3, "two retries, and a recovery");
-    // No attribute is there twice, as that of the place would be if it had OpenTelemetry's own name.
+    // Each attribute appears once. The place's attribute would appear twice under OpenTelemetry's own
+    // name.
     let of_events = operation.events.iter().map(|event| &event.attributes);
     for attributes in spans.iter().map(|span| &span.attributes).chain(of_events) {
         let keys: BTreeSet<_> = attributes.iter().map(|attribute| attribute.key.as_str()).collect();

@@ -1,4 +1,4 @@
-//! What must hold of the events of any workers, and ten runs with a kill in each.
+//! Checks on the events of any workers, and ten runs with a kill in each.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -13,22 +13,22 @@ use crate::event::{Event, What};
 use crate::workers::Workers;
 use crate::{Error, Queue, Rules};
 
-/// How much later than its delay an attempt may begin on a machine that is busy with other things: the servers look
-/// for work in intervals, and processes start. No attempt may begin earlier than its delay, except for `SKEW`.
+/// The longest time by which an attempt may begin later than its delay on a busy machine: servers look for work in
+/// intervals, and processes take time to start. No attempt may begin earlier than its delay, except for `SKEW`.
 pub const TOLERANCE: Duration = Duration::from_millis(500);
 
-/// How far a clock may be set back between two events, and how long a job may be leased before it begins.
+/// The longest step back of a clock between two events, and the longest time from a job's lease to its start.
 const SKEW: Duration = Duration::from_millis(10);
 
-/// How long any of this may take before a job counts as lost.
+/// The time after which a job counts as lost.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Reports a server that is not there. The test harness hides `println`, but not this line.
+/// Reports a missing server. The test harness hides `println`, but not this line.
 pub fn not_checked(server: &str, reason: impl Display) {
     let _unused = writeln!(io::stderr(), "not checked: {server}: {reason}");
 }
 
-/// The numbers of the attempts of a job that began.
+/// Returns the numbers of a job's attempts that began.
 #[must_use]
 pub fn attempts(events: &[Event], job: &str) -> Vec<u32> {
     let began = events.iter().filter(|event| event.job == job && event.what == What::Started);
@@ -44,7 +44,8 @@ pub(crate) fn find<'a>(
     events.iter().find(|event| event.is(what, job, attempt))
 }
 
-/// The range of the delay after a failed attempt, under equal jitter: from one half of the nominal delay to all of it.
+/// Returns the range of the delay after a failed attempt under equal jitter: from half of the nominal delay to all of
+/// it.
 fn range(policy: RetryPolicy, attempt: u32) -> Option<(Duration, Duration)> {
     assert_eq!(policy.jitter(), Jitter::Equal, "the range below is that of equal jitter");
     let mut nominal = policy.with_jitter(Jitter::None).delays();
@@ -52,11 +53,11 @@ fn range(policy: RetryPolicy, attempt: u32) -> Option<(Duration, Duration)> {
     Some((delay / 2, delay))
 }
 
-/// Goes on until all jobs are done or dead.
+/// Runs until all jobs are done or dead.
 ///
 /// # Errors
 ///
-/// If that takes too long, or if the queue cannot be reached.
+/// Returns an error if the jobs take too long, or if the queue cannot be reached.
 pub async fn settle(queue: &impl Queue, workers: &mut Workers<'_>) -> Result<(), Error> {
     let step = Duration::from_millis(20);
     let settled = async {
@@ -72,7 +73,7 @@ pub async fn settle(queue: &impl Queue, workers: &mut Workers<'_>) -> Result<(),
 ///
 /// # Panics
 ///
-/// If that is not so.
+/// Panics if one of these conditions does not hold.
 pub fn check_attempts(events: &[Event], job: &str, policy: RetryPolicy) {
     let began = attempts(events, job);
     assert!(began.is_sorted_by(|one, next| one < next), "{job} ran {began:?}: {events:#?}");
@@ -80,12 +81,12 @@ pub fn check_attempts(events: &[Event], job: &str, policy: RetryPolicy) {
     assert!(last <= policy.max_attempts(), "{job} ran {began:?}: {events:#?}");
 }
 
-/// Checks the time between each attempt of a job and the next one, and returns how many it has checked. After a
-/// failure, that is the delay of the policy. After a kill, it is what is left of the lease.
+/// Checks the time between each attempt of a job and the next one, and returns the number of checked times. After a
+/// failure, the time is the policy's delay. After a kill, the time is the rest of the lease.
 ///
 /// # Panics
 ///
-/// If an attempt began too early or too late.
+/// Panics if an attempt began too early or too late.
 #[must_use]
 pub fn check_delays(events: &[Event], job: &str, rules: Rules) -> usize {
     let mut checked = 0;
@@ -110,16 +111,16 @@ pub fn check_delays(events: &[Event], job: &str, rules: Rules) -> usize {
     checked
 }
 
-/// Ten runs with four workers and three jobs, in each of which a worker is killed at a random moment. Checks that no
-/// job is lost, that none runs too often, and that delays are those of the policy. They really wait.
+/// Makes ten runs with four workers and three jobs. In each run, a worker is killed at a random moment. Checks that no
+/// job is lost or runs too often, and that the delays follow the policy. The runs really wait.
 ///
 /// # Errors
 ///
-/// If the queue or a worker cannot be reached, or takes too long.
+/// Returns an error if the queue or a worker cannot be reached, or takes too long.
 ///
 /// # Panics
 ///
-/// If a claim does not hold.
+/// Panics if a claim does not hold.
 pub async fn ten_runs<Q: Queue>(queue: &Q, program: impl Fn() -> Command) -> Result<(), Error> {
     let seed = fastrand::u64(..);
     println!("seed {seed}");

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Something that happened in a worker, or to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// When, since 1970. All processes of a machine share this clock.
+    /// The time since 1970. All processes of a machine share this clock.
     pub at: Duration,
     /// The number of the worker; each new process has the next number.
     pub worker: u32,
@@ -14,11 +14,11 @@ pub struct Event {
     pub job: String,
     /// The number of the attempt; 0 if no job was running.
     pub attempt: u32,
-    /// What happened.
+    /// The kind of the event.
     pub what: What,
 }
 
-/// What happened.
+/// The kind of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     /// The job began.
@@ -33,13 +33,13 @@ pub enum What {
     Ended,
 }
 
-/// The time since 1970.
+/// Returns the time since 1970.
 #[must_use]
 pub(crate) fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// One line, without the number of the worker, which its parent knows.
+/// Writes one line, without the number of the worker, which its parent knows.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, text) = match &self.what {
@@ -54,7 +54,8 @@ impl fmt::Display for Event {
 }
 
 impl Event {
-    /// Reads a line of a worker; `None` if it is something else, or was cut off by a kill.
+    /// Reads a line of a worker. Returns `None` if the line is no event, or if a kill has cut it
+    /// off.
     pub(crate) fn read(worker: u32, line: &str) -> Option<Self> {
         let fields: Vec<_> = line.splitn(5, '\t').collect();
         let &[at, job, attempt, what, text] = fields.as_slice() else { return None };
@@ -69,7 +70,7 @@ impl Event {
         Some(Self { at, worker, job: job.to_owned(), attempt, what })
     }
 
-    /// Whether it is about this attempt.
+    /// Returns whether the event belongs to this attempt.
     #[must_use]
     pub fn is(&self, what: &What, job: &str, attempt: u32) -> bool {
         self.what == *what && self.job == job && self.attempt == attempt

@@ -1,4 +1,4 @@
-//! The jobs of the show, which do what their text demands, and the worker process around them.
+//! The jobs of the show, whose text defines their behaviour, and the worker process around them.
 
 use std::io::{self, Write as _};
 use std::process;
@@ -12,14 +12,14 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::event::{Event, What, now};
 
-/// Why a job failed.
+/// The reason why a job failed.
 #[derive(Debug, thiserror::Error, IsTransient)]
 pub enum JobError {
     /// The service is busy.
     #[error("the service is busy")]
     #[transient]
     Busy,
-    /// The job makes no sense.
+    /// The job's text is invalid.
     #[error("the job makes no sense")]
     Senseless,
 }
@@ -27,7 +27,7 @@ pub enum JobError {
 /// The job that this process runs; a worker runs one at a time.
 static RUNNING: Mutex<(String, u32)> = Mutex::new((String::new(), 0));
 
-/// Runs a job, which is a name and a behaviour. Its time is in milliseconds:
+/// Runs a job, whose text is a name and a behaviour. Times are in milliseconds:
 ///
 /// * `mail takes 50` succeeds
 /// * `mail takes 50 90` takes more time after its first attempt
@@ -37,7 +37,7 @@ static RUNNING: Mutex<(String, u32)> = Mutex::new((String::new(), 0));
 ///
 /// # Errors
 ///
-/// As its text demands.
+/// Returns an error if the job's text demands it.
 pub async fn run(job: &str, attempt: u32) -> Result<(), JobError> {
     let words: Vec<_> = job.split(' ').collect();
     let name = words[0];
@@ -71,10 +71,10 @@ pub async fn run(job: &str, attempt: u32) -> Result<(), JobError> {
     outcome
 }
 
-/// Makes this process a worker: it writes events, and ends when its parent does.
+/// Makes this process a worker, which writes events and ends when its parent ends.
 pub fn begin_worker() {
     thread::spawn(|| {
-        // The parent holds the other end. The system closes it, however the parent ends.
+        // The parent holds the other end of the pipe. The system closes it when the parent ends in any way.
         let _closed = io::copy(&mut io::stdin(), &mut io::sink());
         process::exit(0);
     });
@@ -83,7 +83,7 @@ pub fn begin_worker() {
     }
 }
 
-/// Writes an event at once and as a whole, so that a kill loses no event that has happened.
+/// Writes an event at once and as a whole, so that a kill loses no past event.
 fn emit(what: What) {
     let (job, attempt) = RUNNING.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let line = format!("{}\n", Event { at: now(), worker: 0, job, attempt, what });

@@ -1,6 +1,6 @@
-//! What the examples of durable queues share: jobs, worker processes, and the show that kills one of them.
+//! Shared by the examples of durable queues: jobs, worker processes, and the show that kills one of them.
 //!
-//! None of this is needed to use a queue. The code to copy is in `worker.rs` of `examples/jetstream` and of
+//! You do not need this code to use a queue. The code to copy is in `worker.rs` of `examples/jetstream` and of
 //! `examples/postgres_queue`.
 
 #![forbid(unsafe_code)]
@@ -19,42 +19,42 @@ pub use job::{JobError, begin_worker, run};
 pub use show::show;
 pub use workers::{Workers, terminated};
 
-/// Any error. It ends a worker, and another process goes on.
+/// Any error. An error ends a worker, and another process replaces it.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// The rules by which the workers of a queue work.
+/// The rules that the workers of a queue follow.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    /// How often and how long a job is tried.
+    /// The policy, which limits the attempts and the time of a job.
     pub policy: retry_ext::RetryPolicy,
-    /// How long a worker may be silent before its job goes to another worker.
+    /// The time that a worker may be silent before its job goes to another worker.
     pub lease: std::time::Duration,
 }
 
-/// A queue, as the show and the tests see it. A job is text; its first word is its name.
+/// A queue, as the show and the tests use it. A job is text; its first word is its name.
 #[allow(async_fn_in_trait, reason = "all of it runs on one thread")]
 pub trait Queue {
-    /// The rules of its workers.
+    /// The rules of the queue's workers.
     const RULES: Rules;
 
     /// Adds a job.
     ///
     /// # Errors
     ///
-    /// If the server does not confirm it.
+    /// Returns an error if the server does not confirm the job.
     async fn add(&self, job: &str) -> Result<(), Error>;
 
-    /// The names of the jobs that are neither done nor dead.
+    /// Returns the names of the jobs that are neither done nor dead.
     ///
     /// # Errors
     ///
-    /// If the server does not answer.
+    /// Returns an error if the server does not answer.
     async fn open(&self) -> Result<Vec<String>, Error>;
 
-    /// The names of the jobs that the workers gave up on.
+    /// Returns the names of the jobs that the workers gave up on.
     ///
     /// # Errors
     ///
-    /// If the server does not answer.
+    /// Returns an error if the server does not answer.
     async fn dead(&self) -> Result<Vec<String>, Error>;
 }

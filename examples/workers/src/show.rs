@@ -13,7 +13,7 @@ use crate::{Error, Queue};
 ///
 /// # Errors
 ///
-/// If something that it claims did not happen, or takes too long.
+/// Returns an error if one of the claims does not hold, or if the show takes too long.
 pub async fn show<Q: Queue>(queue: &Q, program: impl Fn() -> Command) -> Result<(), Error> {
     let started = now();
     let mut workers = Workers::start(3, program)?;
@@ -32,7 +32,7 @@ pub async fn show<Q: Queue>(queue: &Q, program: impl Fn() -> Command) -> Result<
     let dead = queue.dead().await?;
     let held = print_claims::<Q>(workers.events(), &dead, victim);
     workers.stop().await?;
-    if held { Ok(()) } else { Err("something that is claimed did not happen".into()) }
+    if held { Ok(()) } else { Err("a claim does not hold".into()) }
 }
 
 fn print_attempts(events: &[Event], started: Duration) {

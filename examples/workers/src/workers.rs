@@ -1,4 +1,4 @@
-//! Worker processes: started, killed, replaced.
+//! Starts, kills and replaces worker processes.
 
 use std::io;
 use std::pin::pin;
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::Error;
 use crate::event::{Event, What, now};
 
-/// Worker processes. One that ends is replaced. Dropping them kills them all.
+/// Worker processes. A process that ends is replaced. Dropping this value kills all processes.
 pub struct Workers<'a> {
     program: Box<dyn Fn() -> Command + 'a>,
     running: Vec<(u32, Child)>,
@@ -28,7 +28,7 @@ impl<'a> Workers<'a> {
     ///
     /// # Errors
     ///
-    /// If the program cannot be run.
+    /// Returns an error if the program cannot be run.
     pub fn start(count: u32, program: impl Fn() -> Command + 'a) -> io::Result<Self> {
         let (sender, receiver) = unbounded_channel();
         let program = Box::new(program);
@@ -42,7 +42,7 @@ impl<'a> Workers<'a> {
         self.last += 1;
         let number = self.last;
         let mut child = (self.program)()
-            .stdin(Stdio::piped()) // its end tells the worker that this process has ended
+            .stdin(Stdio::piped()) // the worker ends when this pipe is closed
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
@@ -61,7 +61,7 @@ impl<'a> Workers<'a> {
         Ok(())
     }
 
-    /// All events so far, in the order of their times.
+    /// Returns all events so far, in the order of their times.
     #[must_use]
     pub fn events(&self) -> &[Event] {
         &self.events
@@ -71,7 +71,7 @@ impl<'a> Workers<'a> {
     ///
     /// # Errors
     ///
-    /// If that takes longer than `limit`, or if a worker cannot be replaced.
+    /// Returns an error if the wait takes longer than `limit`, or if a worker cannot be replaced.
     pub async fn until(
         &mut self,
         limit: Duration,
@@ -88,11 +88,11 @@ impl<'a> Workers<'a> {
         timeout(limit, waiting).await.map_err(|_| "the workers took too long")?
     }
 
-    /// Goes on for a time.
+    /// Lets the workers run for this time.
     ///
     /// # Errors
     ///
-    /// If a worker cannot be replaced.
+    /// Returns an error if a worker cannot be replaced.
     pub async fn go_on(&mut self, time: Duration) -> Result<(), Error> {
         let waiting = async {
             loop {
@@ -102,7 +102,7 @@ impl<'a> Workers<'a> {
         timeout(time, waiting).await.unwrap_or(Ok(()))
     }
 
-    /// The next event. A worker that has ended is replaced.
+    /// Returns the next event. A worker that has ended is replaced.
     async fn next(&mut self) -> Result<Event, Error> {
         let (number, event) = self.receiver.recv().await.ok_or("no worker is left")?;
         let event = match event {
@@ -126,20 +126,20 @@ impl<'a> Workers<'a> {
         Ok(Event { at, worker: number, job, attempt, what: What::Ended })
     }
 
-    /// The job and the attempt that a worker has begun and not ended.
+    /// Returns the job and the attempt that a worker has begun and not ended.
     #[must_use]
     pub fn attempt_of(&self, worker: u32) -> Option<(String, u32)> {
         let last = self.events.iter().rev().find(|event| event.worker == worker)?;
         (last.what == What::Started).then(|| (last.job.clone(), last.attempt))
     }
 
-    /// The numbers of the running workers.
+    /// Returns the numbers of the running workers.
     #[must_use]
     pub fn numbers(&self) -> Vec<u32> {
         self.running.iter().map(|(number, _)| *number).collect()
     }
 
-    /// The process id of a running worker.
+    /// Returns the process id of a running worker.
     #[must_use]
     pub fn process(&self, worker: u32) -> Option<u32> {
         self.running.iter().find(|(number, _)| *number == worker)?.1.id()
@@ -149,7 +149,7 @@ impl<'a> Workers<'a> {
     ///
     /// # Errors
     ///
-    /// If it has ended before.
+    /// Returns an error if the worker has already ended.
     pub fn kill(&mut self, worker: u32) -> Result<(), Error> {
         let found = self.running.iter_mut().find(|(number, _)| *number == worker);
         found.ok_or("the worker has ended before")?.1.start_kill()?;
@@ -160,7 +160,7 @@ impl<'a> Workers<'a> {
     ///
     /// # Errors
     ///
-    /// If the system cannot kill them.
+    /// Returns an error if the system cannot kill them.
     pub async fn stop(mut self) -> Result<(), Error> {
         for (_, child) in &mut self.running {
             child.kill().await?;
@@ -170,7 +170,7 @@ impl<'a> Workers<'a> {
 }
 
 /// Returns when this process is asked to end, by Ctrl-C or SIGTERM. Dropping the workers and the server then ends
-/// them, too.
+/// these processes as well.
 pub async fn terminated() {
     #[cfg(unix)]
     {

@@ -19,7 +19,7 @@ const POLICY: RetryPolicy = RetryPolicy::new()
     .with_max_attempts(100)
     .with_max_elapsed(Duration::from_secs(30));
 
-/// One attempt: it makes its own connection, because a broken connection cannot be used again.
+/// Makes one attempt with a new connection, because a broken connection cannot be used again.
 fn version(config: &Config) -> Result<String, PostgresError> {
     let mut client = config.connect(NoTls)?;
     Ok(client.query_one("select version()", &[])?.try_get(0)?)

@@ -20,16 +20,16 @@ const POLICY: RetryPolicy = RetryPolicy::new()
     .with_max_attempts(20)
     .with_max_elapsed(Duration::from_secs(5));
 
-/// `rusqlite` lets SQLite itself wait for a lock, for up to 5 s. The retry waits instead: it has a deadline, can have
-/// jitter, and calls a hook.
+/// Opens the file without SQLite's own waits. By default, `rusqlite` lets SQLite wait for a lock for up to 5 s. The
+/// retry waits instead: it has a deadline, can have jitter, and calls a hook.
 fn open(path: &Path) -> Result<Connection, SqliteError> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::ZERO)?;
     Ok(connection)
 }
 
-/// One attempt: the whole transaction. `Immediate` takes the write lock at once, because a transaction that reads first
-/// and then cannot write must start again.
+/// Makes one attempt, which is the whole transaction. `Immediate` takes the write lock at once, because a transaction
+/// that reads first and then cannot write must start again.
 fn write(connection: &mut Connection, line: &str) -> Result<(), SqliteError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute("insert into lines values (?1)", [line])?;
@@ -37,7 +37,7 @@ fn write(connection: &mut Connection, line: &str) -> Result<(), SqliteError> {
     Ok(())
 }
 
-/// The other process: takes the lock, prints a line, keeps the lock for 300 ms, and writes first.
+/// Runs as the other process: takes the lock, prints a line, keeps the lock for 300 ms, and writes first.
 fn hold(path: &Path) -> Result<(), Box<dyn Error>> {
     let mut connection = open(path)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -1,4 +1,4 @@
-//! What the tests share: servers, and the line that reports a server that cannot be had.
+//! Shared by the tests: servers, and the line that reports a missing server.
 #![allow(dead_code, reason = "each file of tests uses a part")]
 
 use std::fmt::Display;
@@ -9,20 +9,21 @@ use database_example::{Cluster, ClusterError};
 use retry_ext::{AsyncRetryExt, Backoff, RetryPolicy};
 use tokio_postgres::{Client, Config, NoTls};
 
-/// Four attempts, which really wait a few milliseconds.
+/// A policy with four attempts, which really wait a few milliseconds.
 pub const POLICY: RetryPolicy =
     RetryPolicy::new().with_initial_delay(Duration::from_millis(1)).with_max_attempts(4);
 
-/// Long enough for a server on a machine that is busy with other things.
+/// A policy that waits long enough for a server on a busy machine.
 pub const PATIENT: RetryPolicy = RetryPolicy::within(Duration::from_secs(60))
     .with_backoff(Backoff::constant(Duration::from_millis(10)));
 
-/// Reports a server that is not there. The test harness hides `println`, but not this line.
+/// Reports a missing server. The test harness hides `println`, but not this line.
 pub fn not_checked(server: &str, reason: impl Display) {
     writeln!(io::stderr(), "not checked: {server}: {reason}").expect("stderr");
 }
 
-/// A PostgreSQL server with one account, whose balance is 100; `None` if PostgreSQL is not installed.
+/// Starts a PostgreSQL server with one account, whose balance is 100. Returns `None` if PostgreSQL is
+/// not installed.
 pub async fn postgres() -> Option<(Cluster, Config)> {
     let mut cluster = match Cluster::new() {
         Ok(cluster) => cluster,
@@ -45,7 +46,7 @@ pub async fn postgres() -> Option<(Cluster, Config)> {
     Some((cluster, config))
 }
 
-/// A connection beside those under test.
+/// Returns a connection beside the ones under test.
 pub async fn connect_to(config: &Config) -> Client {
     let (client, connection) = config.connect(NoTls).await.expect("a connection");
     tokio::spawn(connection);
@@ -66,7 +67,8 @@ pub async fn hold_commits(config: &Config) -> Client {
     admin
 }
 
-/// Ends the connection whose `COMMIT` waits: it has committed, and its client gets no answer.
+/// Ends the connection whose `COMMIT` waits. The transaction has committed, and its client gets no
+/// answer.
 pub async fn end_the_held_commit(admin: &Client) {
     let end = "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'";
     let ended = async || {
@@ -76,7 +78,7 @@ pub async fn end_the_held_commit(admin: &Client) {
     ended.retry_if(|()| true).retry_with(PATIENT).await.expect("a commit waits");
 }
 
-/// The number of lines in the journal.
+/// Returns the number of lines in the journal.
 pub async fn lines(config: &Config) -> i64 {
     let client = connect_to(config).await;
     client.query_one("select count(*) from journal", &[]).await.expect("a row").get(0)
