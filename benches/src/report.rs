@@ -11,7 +11,7 @@ const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 pub struct Figure {
     /// The figure, or `None` if the contender cannot do the scenario.
     pub value: Option<String>,
-    /// A remark below the table; empty if there is none.
+    /// A remark below the table, which may be empty.
     pub remark: &'static str,
 }
 

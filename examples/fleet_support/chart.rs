@@ -98,9 +98,9 @@ pub(crate) struct Mark {
 pub(crate) struct Label {
     pub(crate) key: Key,
     pub(crate) lines: Vec<String>,
-    /// The height of its middle, as a value.
+    /// The height of the text's middle, as a value.
     pub(crate) y: f64,
-    /// Where it begins, as a value; `None` is right of the panel.
+    /// The start of the text, as a value; `None` is right of the panel.
     pub(crate) x: Option<f64>,
 }
 

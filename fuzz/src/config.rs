@@ -25,7 +25,7 @@ impl Format for Toml {
     }
 
     fn write<T: Serialize>(value: &T) -> String {
-        toml::to_string(value).expect("what can be read can be written")
+        toml::to_string(value).expect("every readable value can be written")
     }
 }
 
@@ -35,7 +35,7 @@ impl Format for Json {
     }
 
     fn write<T: Serialize>(value: &T) -> String {
-        serde_json::to_string(value).expect("what can be read can be written")
+        serde_json::to_string(value).expect("every readable value can be written")
     }
 }
 
@@ -45,7 +45,7 @@ impl Format for Yaml {
     }
 
     fn write<T: Serialize>(value: &T) -> String {
-        serde_saphyr::to_string(value).expect("what can be read can be written")
+        serde_saphyr::to_string(value).expect("every readable value can be written")
     }
 }
 
@@ -383,7 +383,7 @@ fn replaces_a_deadline(config: RetryConfig) {
         Some(Duration::MAX) => None,
         deadline => deadline,
     };
-    let policy = config.apply_to(OURS).expect("it makes a policy of its own");
+    let policy = config.apply_to(OURS).expect("a valid configuration makes a policy");
     assert_eq!(policy.max_elapsed(), expected);
     let is_none = config.max_elapsed == Some(Duration::MAX);
     match config.apply_to(OURS.with_max_attempts(u32::MAX)) {

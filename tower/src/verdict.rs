@@ -103,7 +103,7 @@ const fn is_closed_by_hyper(_error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// Returns the verdict on a boxed error. The first error of type `E` judges itself; if there is none, [`boxed`] judges.
+/// Returns the verdict on a boxed error. Uses the verdict of the first error of type `E`, or else [`boxed`].
 ///
 /// ```
 /// use std::time::Duration;

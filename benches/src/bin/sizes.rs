@@ -73,7 +73,7 @@ const ROWS: [Row; 7] = [
     Row::new("relentless", "relentless"),
 ];
 
-/// How much this crate may add, as a multiple of what `backon` adds.
+/// The most that this crate may add, as a multiple of `backon`'s size.
 const LIMITS: [(Row, Program, f64); 5] = [
     (RETRY_EXT, ONE, 1.0),
     (RETRY_EXT, TEN, 1.0),

@@ -25,7 +25,7 @@ pub struct Page {
 pub fn page(arguments: &[&str]) -> Result<Page, Box<dyn Error>> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let parent = env::var_os("CARGO_TARGET_DIR").map_or(package.join("../../target"), Into::into);
-    // A separate folder, because the caller's cargo may hold the lock of its own folder.
+    // A separate folder, because the caller's cargo may hold the lock of its folder.
     let target = parent.join("browser");
     let status = Command::new(env!("CARGO"))
         .args(["build", "--locked", "--quiet", "--lib", "--target", "wasm32-unknown-unknown"])

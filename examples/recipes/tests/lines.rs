@@ -13,7 +13,7 @@ use retry_ext::StopReason;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Reads the number of the line from which a client wants to read.
+/// Reads the number of the first line that a client requests.
 async fn requested(socket: &mut BufReader<TcpStream>) -> io::Result<usize> {
     let mut request = String::new();
     socket.read_line(&mut request).await?;

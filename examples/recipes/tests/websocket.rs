@@ -70,7 +70,7 @@ async fn serve(mut socket: TcpStream, count: u64, end: End) -> Result<(), Error>
     Ok(())
 }
 
-/// Accepts a WebSocket; also returns the number of the message from which the client wants to read.
+/// Accepts a WebSocket, and returns it with the number of the first message that the client requests.
 async fn accept(socket: TcpStream) -> Result<(u64, WebSocketStream<TcpStream>), Error> {
     let mut first = 0;
     #[expect(clippy::result_large_err, reason = "the type of tungstenite")]

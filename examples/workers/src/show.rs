@@ -1,4 +1,4 @@
-//! The show: three workers, one of which is killed in the middle of an attempt, and a table of what followed.
+//! The show: three workers, one of which is killed in the middle of an attempt, and a table of the later events.
 
 use std::time::Duration;
 
