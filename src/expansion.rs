@@ -53,7 +53,7 @@ impl<H: Hint + Copy> Hint for &H {
     note = "fields are bound by reference: write `if = *code == 503` or `if = matches!(code, 502 | 503)`"
 )]
 pub trait Condition {
-    /// Whether the condition holds.
+    /// Returns whether the condition holds.
     fn holds(self) -> bool;
 }
 

@@ -78,7 +78,7 @@ impl StatusError {
         Ok(())
     }
 
-    /// The status of the response.
+    /// Returns the status of the response.
     ///
     /// ```
     /// use http::{HeaderMap, StatusCode};
@@ -92,7 +92,7 @@ impl StatusError {
         self.status
     }
 
-    /// The server's hint not to come back before this long, from `retry-after-ms` or `Retry-After`.
+    /// Returns the server's hint, from `retry-after-ms` or `Retry-After`: a client should not come back sooner.
     ///
     /// ```
     /// use std::time::Duration;
@@ -144,7 +144,7 @@ fn hint(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
-/// The nanoseconds since 1970. In a browser, `std` has no such clock, and reading it panics.
+/// Returns the nanoseconds since 1970. In a browser, `std` has no such clock, and reading it panics.
 #[cfg(not(all(feature = "web", target_arch = "wasm32", target_os = "unknown")))]
 fn system_clock() -> Option<i128> {
     let missing = cfg!(all(target_family = "wasm", target_os = "unknown"));

@@ -53,7 +53,7 @@ const AVAILABLE: &str = "retry_budget_available";
 const FIRST_TRY: (&str, &str) = ("first_try", "none");
 const RECOVERED: (&str, &str) = ("recovered", "none");
 
-/// The labels `outcome` and `reason` of an operation that gave up.
+/// Returns the labels `outcome` and `reason` of an operation that gave up.
 const fn gave_up(reason: StopReason) -> (&'static str, &'static str) {
     let reason = match reason {
         StopReason::Permanent => "permanent",

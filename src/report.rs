@@ -149,7 +149,7 @@ fn is_enabled(level: Level) -> bool {
 }
 
 impl<'a> Call<'a> {
-    /// A call without a span.
+    /// Returns a call without a span.
     #[inline]
     pub(crate) const fn new(policy: &'a RetryPolicy, caller: &'static Location<'static>) -> Self {
         Self { policy, caller, span: SpanHandle::NONE }
@@ -347,8 +347,8 @@ impl fmt::Display for Call<'_> {
     }
 }
 
-/// Whether a character can make one record look like two: control characters, line and paragraph separators, and
-/// directional formatting (Unicode 16, chapter 23).
+/// Returns whether a character can make one record look like two. These are control characters, line and paragraph
+/// separators, and directional formatting (Unicode 16, chapter 23).
 fn can_forge(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

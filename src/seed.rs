@@ -78,7 +78,7 @@ fn now() -> u64 {
     fields.finish()
 }
 
-/// Without the feature `web`, two tabs draw alike.
+/// Returns the same number each time: without the feature `web`, two tabs draw alike.
 #[cfg(all(
     feature = "std",
     not(all(feature = "web", target_arch = "wasm32", target_os = "unknown"))

@@ -21,7 +21,7 @@ pub(crate) struct Span(Option<Box<AssertUnwindSafe<tracing::Span>>>);
 impl Span {
     pub(crate) const NONE: Self = Self(None);
 
-    /// Whether there is a subscriber that may want a span: one load if there is none.
+    /// Returns whether a subscriber may accept a span. Without a subscriber, this is one load.
     #[inline]
     pub(crate) fn may_be_wanted() -> bool {
         Level::DEBUG <= STATIC_MAX_LEVEL && Level::DEBUG <= LevelFilter::current()
@@ -52,7 +52,7 @@ impl Span {
         Self(span.filter(|span| !span.is_disabled()).map(|span| Box::new(AssertUnwindSafe(span))))
     }
 
-    /// Whether there is a span.
+    /// Returns whether the span is open.
     #[cfg(feature = "async")]
     #[inline]
     pub(crate) const fn is_open(&self) -> bool {

@@ -14,14 +14,14 @@ use gloo_timers::future::TimeoutFuture;
 #[cfg(feature = "http")]
 use web_time::SystemTime;
 
-/// The nanoseconds since 1970, by `Date.now`.
+/// Returns the nanoseconds since 1970, by `Date.now`.
 #[cfg(feature = "http")]
 pub(crate) fn nanos_since_epoch() -> Option<i128> {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
     i128::try_from(since.as_nanos()).ok()
 }
 
-/// The bits of `Math.random`, which browsers seed anew for each page.
+/// Returns the bits of `Math.random`, which browsers seed anew for each page.
 pub(crate) fn random() -> u64 {
     js_sys::Math::random().to_bits()
 }
