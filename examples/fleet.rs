@@ -245,7 +245,14 @@ impl Laboratory {
         };
         let [first, second, last] = PROCESSES;
         let processes = format!("{first}, {second} or {last}");
-        self.draw("recovery", &figures::recovery(&runs(false), &runs(true), &processes))?;
+        let without = results.iter().map(|(strategy, _)| strategy);
+        let without = without.filter(|it| it.name != NO_RETRY && it.processes.is_none());
+        let policies: Vec<_> = without.map(|it| it.name.trim_end_matches(", no jitter")).collect();
+        let policies = policies.join(", ");
+        self.draw(
+            "recovery",
+            &figures::recovery(&runs(false), &runs(true), &policies, &processes),
+        )?;
         self.draw("spike", &of_full_jitter(results).spike())
     }
 

@@ -313,13 +313,16 @@ macro_rules! page {
         /// [hedging]: crate::guide::hedging
         /// [http]: crate::guide::http
         /// [mistakes]: crate::guide::mistakes
+        /// [nested]: crate::guide::dangers#nested-retries
         /// [observability]: crate::guide::observability
         /// [performance]: crate::guide::performance
         /// [platforms]: crate::guide::platforms
+        /// [polling]: crate::guide::recipes#polling
         /// [recipes]: crate::guide::recipes
         /// [refusal]: crate::guide::budgets#after-a-refusal
         /// [rules]: crate::guide::rules
         /// [shapes]: crate::guide::shapes
+        /// [sqlstates]: crate::codes::is_transient_sqlstate
         /// [streams]: crate::guide::streams
         /// [testing]: crate::guide::testing
         /// [tracing]: crate::guide::tracing

@@ -1,6 +1,7 @@
 //! Charts as SVG: panels over one shared axis, or horizontal bars, with a title that states the finding.
 
 #![expect(clippy::cast_precision_loss, reason = "the numbers of a figure are small")]
+#![allow(dead_code, reason = "the examples `fleet` and `monitor` each use a part")]
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -28,6 +29,8 @@ const STYLE: &str = "\
 .without{stroke:#7d8691}
 .budget{stroke:#0b62c4}
 .spread{stroke:#0a7f53}
+.retries{stroke:#bc4c00}
+.waits{stroke:#8250df}
 .load{stroke:#1f2328}
 text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;font-size:15px;fill:#59636e;stroke:none}
 .title{font-size:18px;font-weight:600;fill:#1f2328}
@@ -37,6 +40,8 @@ text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;f
 .without-fill,.without-text{fill:#69727d}
 .budget-fill,.budget-text{fill:#0b62c4}
 .spread-fill,.spread-text{fill:#0a7f53}
+.retries-text{fill:#bc4c00}
+.waits-text{fill:#8250df}
 @media(prefers-color-scheme:dark){
 .page{fill:#0d1117;stroke:#30363d}
 .grid{stroke:#242a31}
@@ -46,6 +51,8 @@ text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;f
 .without{stroke:#8b949e}
 .budget{stroke:#58a6ff}
 .spread{stroke:#3fb950}
+.retries{stroke:#f0883e}
+.waits{stroke:#bc8cff}
 .load{stroke:#e6edf3}
 text{fill:#9da7b1}
 .title,.name,.load-text{fill:#e6edf3}
@@ -53,6 +60,8 @@ text{fill:#9da7b1}
 .without-fill,.without-text{fill:#9da7b1}
 .budget-fill,.budget-text{fill:#58a6ff}
 .spread-fill,.spread-text{fill:#3fb950}
+.retries-text{fill:#f0883e}
+.waits-text{fill:#bc8cff}
 }
 ";
 
@@ -65,6 +74,8 @@ pub(crate) enum Key {
     /// Jitter, and the spread of a `Retry-After`.
     Spread,
     OfferedLoad,
+    Retries,
+    Waits,
 }
 
 impl Key {
@@ -74,6 +85,8 @@ impl Key {
             Self::Budget => "budget",
             Self::Spread => "spread",
             Self::OfferedLoad => "load",
+            Self::Retries => "retries",
+            Self::Waits => "waits",
         }
     }
 }

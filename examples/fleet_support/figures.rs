@@ -45,7 +45,12 @@ fn span(numbers: impl Iterator<Item = usize> + Clone) -> String {
 
 /// Draws the share of working runs over time: without a budget under any policy, and with a budget in
 /// any number of processes.
-pub(crate) fn recovery(without: &[&Runs], with: &[&Runs], processes: &str) -> String {
+pub(crate) fn recovery(
+    without: &[&Runs],
+    with: &[&Runs],
+    policies: &str,
+    processes: &str,
+) -> String {
     let total = with[0].0.len();
     let recovered = |runs: &[&Runs]| span(runs.iter().map(|runs| runs.recovered()));
     let label = |key, name: &str, runs: &[&Runs]| Label {
@@ -61,10 +66,7 @@ pub(crate) fn recovery(without: &[&Runs], with: &[&Runs], processes: &str) -> St
     let percent = [0, 50, 100].map(|percent| (f64::from(percent), format!("{percent} %")));
     Chart {
         title: format!("Without a budget, {never} of {total} runs never recover"),
-        note: format!(
-            "{} policies without a budget, and full jitter with a budget in each of {processes} processes.",
-            without.len()
-        ),
+        note: format!("Grey: {policies}. Blue: a budget in each of {processes} processes."),
         x: time(),
         shade: Some(spike()),
         label_width: 154.0,
@@ -105,7 +107,11 @@ impl Overload {
         let calls = self.without[1].typical(DRAWN - 20..DRAWN, |second| second.calls);
         let title = match calls {
             Some(calls) => {
-                format!("Without a budget, {USUAL} requests / s become {calls} calls / s for good")
+                let [recovered, failed] = self.without.each_ref().map(|runs| runs.0.len());
+                let total = recovered + failed;
+                format!(
+                    "In {failed} of {total} runs without a budget, {USUAL} requests / s become {calls} calls / s"
+                )
             }
             None => "Without a budget, all runs recover".into(),
         };
@@ -197,7 +203,7 @@ pub(crate) fn callers(recovered: &[(u32, [usize; 2])], total: usize) -> String {
     let safe = recovered.iter().take_while(|(_, [without, _])| *without == total).last();
     let title = match safe {
         Some((callers, _)) => format!(
-            "Up to {} waiting callers recover without a budget; more need one",
+            "Above {} waiting callers, only with a budget do all runs recover",
             grouped((*callers).into())
         ),
         None => "Callers that wait for their answers need a budget, too".into(),
@@ -288,7 +294,7 @@ pub(crate) fn retry_after(exact: &[crowd::Run], spread: &[crowd::Run]) -> String
             },
         ),
         note: format!(
-            "A service accepts {} requests / s and answers all others with “Retry-After: {}”. 3 attempts.",
+            "The service has a token bucket of {0}, refilled at {0} / s; others get “Retry-After: {1}”. 3 attempts.",
             crowd::LIMIT,
             crowd::RETRY_AFTER.as_secs(),
         ),

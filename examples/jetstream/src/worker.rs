@@ -11,7 +11,7 @@ use retry_ext::{Jitter, RetryPolicy};
 use tokio::time::timeout;
 use workers_example::run;
 
-/// Its delays are short for the show. A job has four attempts, in the 60 days after it was published.
+/// The delays are short, so that the example ends soon. A job has four attempts, in the 60 days after it was published.
 pub const POLICY: RetryPolicy = RetryPolicy::new()
     .with_name("job")
     .with_initial_delay(Duration::from_millis(100))

@@ -87,6 +87,64 @@ fn the_guide_has_these_queries() {
     }
 }
 
+/// The inputs of the alerts, and the alerts that are expected of them. `broken` gives up on a twentieth of
+/// its operations, and `slow` retries a fifth. `healthy` does neither, although a few requests are wrong.
+const EXPECTED_ALERTS: &str = r#"
+rule_files: [alerts.yml]
+evaluation_interval: 30s
+tests:
+  - interval: 30s
+    input_series:
+      - series: retry_operations_total{operation="broken",outcome="gave_up",reason="attempts_exhausted"}
+        values: 0+5x60
+      - series: retry_operations_total{operation="broken",outcome="first_try",reason="none"}
+        values: 0+95x60
+      - series: retry_retries_total{operation="broken"}
+        values: 0+10x60
+      - series: retry_operations_total{operation="slow",outcome="first_try",reason="none"}
+        values: 0+80x60
+      - series: retry_operations_total{operation="slow",outcome="recovered",reason="none"}
+        values: 0+20x60
+      - series: retry_retries_total{operation="slow"}
+        values: 0+20x60
+      - series: retry_operations_total{operation="healthy",outcome="gave_up",reason="permanent"}
+        values: 0+5x60
+      - series: retry_operations_total{operation="healthy",outcome="first_try",reason="none"}
+        values: 0+95x60
+      - series: retry_retries_total{operation="healthy"}
+        values: 0+1x60
+    alert_rule_test:
+      - eval_time: 2m
+        alertname: RetriesGiveUp
+      - eval_time: 4m
+        alertname: RetriesGiveUp
+        exp_alerts: [{ exp_labels: { operation: broken, severity: page } }]
+      - eval_time: 8m
+        alertname: RetriesRise
+      - eval_time: 16m
+        alertname: RetriesRise
+        exp_alerts: [{ exp_labels: { operation: slow, severity: ticket } }]
+"#;
+
+#[test]
+fn the_alerts_of_the_guide_fire_for_broken_and_slow_services_alone() {
+    let guide = include_str!("../../../docs/observability.md");
+    let (_, alerts) = guide.split_once("```yaml\n").expect("the alerts");
+    let (alerts, _) = alerts.split_once("```\n").expect("their end");
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("alerts.yml"), alerts).expect("written");
+    std::fs::write(folder.path().join("tests.yml"), EXPECTED_ALERTS).expect("written");
+    let promtool = Command::new("promtool")
+        .args(["test", "rules", "tests.yml"])
+        .current_dir(folder.path())
+        .output();
+    let output = match promtool {
+        Err(error) if error.kind() == ErrorKind::NotFound => return not_checked("promtool"),
+        promtool => promtool.expect("promtool starts"),
+    };
+    assert!(output.status.success(), "{output:?}");
+}
+
 /// Returns the share of operations that waited for at most these seconds.
 fn waited_at_most(run: &Run, seconds: f64) -> f64 {
     number(run.waited_at_most(Duration::from_secs_f64(seconds))) / number(run.count())

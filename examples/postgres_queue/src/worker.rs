@@ -30,7 +30,7 @@ const TAKE: &str = "update job
 const SETTLE: &str = "update job set state = $3, due_at = now() + $4 * interval '1 second'
     where id = $1 and attempts = $2 and state = 'open'";
 
-/// Its delays are short for the show. A job has four attempts, in the 60 days after the first one began.
+/// The delays are short, so that the example ends soon. A job has four attempts, in the 60 days after the first one began.
 pub const POLICY: RetryPolicy = RetryPolicy::new()
     .with_name("job")
     .with_initial_delay(Duration::from_millis(100))

@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use retry_ext::codes::{is_transient_sqlstate, transient_io_within};
-use retry_ext::{IsTransient, Jitter, RetryError, RetryPolicy, retry_with};
+use retry_ext::{IsTransient, Jitter, RetryBudget, RetryError, RetryPolicy, retry_with};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, IsolationLevel, NoTls};
 
-const POLICY: RetryPolicy = RetryPolicy::within(Duration::from_secs(30))
+/// Five retries for each success, and 20 in ten seconds without any: conflicts need more than outages.
+static BUDGET: RetryBudget = RetryBudget::new().with_ratio(5.0).with_min_retries(20);
+static POLICY: RetryPolicy = RetryPolicy::within(Duration::from_secs(30))
+    .with_name("deposit")
     .with_initial_delay(Duration::from_millis(5))
     .with_max_delay(Duration::from_secs(1))
-    .with_jitter(Jitter::Full);
+    .with_jitter(Jitter::Full)
+    .with_budget(&BUDGET);
 
 /// An error of a transaction, or of the connection.
 #[derive(Debug, thiserror::Error, IsTransient)]
