@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::future::ready;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, BlockingRetryable, ExponentialBuilder};
+use backon::{BackoffBuilder, BlockingRetryable, ExponentialBuilder, FibonacciBuilder};
 use relentless::{stop, wait};
 use retry_ext::{RetryExt, RetryPolicy};
 use tokio::runtime::Builder;
@@ -74,6 +74,17 @@ fn a_first_delay_above_the_cap_of_backon_is_waited_in_full() {
     let builder = ExponentialBuilder::default().with_min_delay(Duration::from_secs(120));
     let seconds: Vec<u64> = builder.build().map(|delay| delay.as_secs()).collect();
     assert_eq!(seconds, [120, 60, 60]);
+}
+
+#[test]
+fn a_fibonacci_delay_of_backon_may_exceed_the_cap_and_its_jitter_is_below_the_first_delay() {
+    let builder = FibonacciBuilder::default().with_max_times(13);
+    let seconds: Vec<u64> = builder.build().map(|delay| delay.as_secs()).collect();
+    assert_eq!(seconds, [1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 89, 89]);
+    let drawn = builder.with_jitter().with_jitter_seed(7).build();
+    for (drawn, nominal) in drawn.zip(builder.build()) {
+        assert!(drawn >= nominal && drawn < nominal + Duration::from_secs(1), "{drawn:?}");
+    }
 }
 
 #[test]
