@@ -137,10 +137,10 @@ impl Backoff {
     /// 3, …
     ///
     /// The cap and jitter apply as usual; the initial delay, factor and increment are ignored. The function is
-    /// called once for each retry, and should depend only on its argument.
+    /// called once for each retry, and should depend only on its argument. If a wait of zero is refused, the function
+    /// is also called for up to 64 later retries, whatever the limit of attempts. It must not panic for any number.
     ///
-    /// [Decorrelated](Jitter::Decorrelated) jitter follows its own draws. It takes `delay(1)` as its initial delay
-    /// and makes no other call.
+    /// [Decorrelated](Jitter::Decorrelated) jitter follows its own draws, and takes `delay(1)` as its initial delay.
     ///
     /// ```
     /// # use retry_ext::Backoff;

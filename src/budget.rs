@@ -100,8 +100,9 @@ use crate::nanos::nanos;
 /// Iterators of `Result`s [pause by themselves](crate::RetryIteratorExt) at the start of the following `next`.
 ///
 /// The pause does not grow, because each start is a first attempt. While the budget is spent, the loop makes about
-/// one call per [`initial_delay`](crate::RetryPolicy::initial_delay). With three attempts and the default delays,
-/// that is the rate of the same loop without a budget. A loop with more attempts should pause for longer.
+/// one call per [`initial_delay`](crate::RetryPolicy::initial_delay), and two with full jitter. With three attempts
+/// and the default delays, that is the rate of the same loop without a budget. A loop with more attempts should
+/// pause for longer.
 pub struct RetryBudget {
     ledger: Ledger<AtomicU64, SLICES>,
     /// Retries per success, in millionths.

@@ -21,8 +21,8 @@ use crate::nanos::nanos;
 const CAN_BE_READ: bool = cfg!(all(feature = "web", target_arch = "wasm32"))
     || !cfg!(all(target_family = "wasm", target_os = "unknown"));
 
-/// Returns the time of tokio's clock with the feature `tokio`, and otherwise of the system's clock. Tests can pause tokio's
-/// clock; outside of a tokio runtime it is the system's. In a browser, tokio has no clock.
+/// Returns the time of tokio's clock with the feature `tokio`, and otherwise of the system's clock. Tests can pause
+/// tokio's clock; outside of a tokio runtime it is the system's. In a browser, tokio has no clock.
 #[cfg(feature = "std")]
 #[inline]
 fn instant() -> Instant {

@@ -10,7 +10,8 @@
 //! 5. `failed` records the attempt and the wait, calls `Report::retry`, and returns a [`Wait`].
 //! 6. `failed_afresh`, or the loop of the blocking drivers, calls the retry hook.
 //! 7. The driver calls the sleeper. An early end goes to [`Decision::woken`] or [`Decision::cancelled`].
-//! 8. When there is no further attempt, `Shape::finish` makes the result for the caller.
+//! 8. Without a further attempt, `failed` calls `Report::gave_up`. The driver returns the last outcome, through
+//!    `Shape::finish` or [`Decision::give_up`].
 
 use core::time::Duration;
 

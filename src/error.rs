@@ -118,7 +118,7 @@ impl<E> RetryError<E> {
     ///
     /// | reason | `next_delay` |
     /// |---|---|
-    /// | [`BudgetExhausted`](StopReason::BudgetExhausted), [`DeadlineExceeded`](StopReason::DeadlineExceeded) | the delay that would have followed; if it is zero, the first nominal delay of the backoff from this retry on that is not |
+    /// | [`BudgetExhausted`](StopReason::BudgetExhausted), [`DeadlineExceeded`](StopReason::DeadlineExceeded) | the delay that would have followed. If it is zero, the first longer nominal delay of the backoff, from this retry to the 64th after it, without jitter. It stays zero if all of these are |
     /// | [`RetryAfterTooLong`](StopReason::RetryAfterTooLong) | the server's hint |
     /// | [`Cancelled`](StopReason::Cancelled) | the full delay, although a part of it may have passed |
     /// | any other | `None` |

@@ -600,8 +600,8 @@ impl RetryPolicy {
     }
 
     /// Returns the pause of a caller that starts over although this retry was refused: the delay, if it is not zero.
-    /// A zero delay is right for a fast first retry, but such a caller would spin. The pause is then the next nominal
-    /// delay that is longer.
+    /// A zero delay is right for a fast first retry, but such a caller would spin. The pause is then the first nominal
+    /// delay of the backoff that is longer, from this retry to the 64th after it, or zero if none is.
     pub(crate) fn pause(&self, delay: Duration, retry: u32) -> Duration {
         const ZEROS: u32 = 64;
 

@@ -133,7 +133,7 @@ fn logging_off_does_not_silence_the_observer() {
     assert_eq!(diary.read().len(), 2);
 }
 
-/// An observer that retries, and observes its own retries.
+/// An observer that retries, and is attached to its own retries.
 #[derive(Default)]
 struct Retrying(AtomicU32);
 

@@ -51,7 +51,7 @@ impl Load {
     /// The seconds with twice the usual load.
     pub(crate) const SPIKE: Range<f64> = 20.0..25.0;
 
-    /// The seconds without an answer from [`Service::Refuses`] and [`Service::Silent`].
+    /// The seconds in which [`Service::Refuses`] refuses, and [`Service::Silent`] loses, each call that arrives.
     pub(crate) const OUTAGE: Range<f64> = 15.0..25.0;
 
     /// Requests per second, if they arrive at random.

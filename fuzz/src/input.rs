@@ -18,22 +18,22 @@ pub(crate) struct Input {
 
 #[derive(Debug, Arbitrary)]
 pub(crate) struct Settings {
-    backoff: Strategy,
-    initial_delay: Option<Delay>,
-    factor: Option<Factor>,
-    increment: Option<Delay>,
-    max_delay: Option<Delay>,
-    max_retry_after: Option<Delay>,
-    jitter: Spread,
-    seed: Option<u64>,
-    max_attempts: Option<u32>,
-    max_elapsed: Option<Delay>,
-    named: bool,
-    logging: bool,
+    pub(crate) backoff: Strategy,
+    pub(crate) initial_delay: Option<Delay>,
+    pub(crate) factor: Option<Factor>,
+    pub(crate) increment: Option<Delay>,
+    pub(crate) max_delay: Option<Delay>,
+    pub(crate) max_retry_after: Option<Delay>,
+    pub(crate) jitter: Spread,
+    pub(crate) seed: Option<u64>,
+    pub(crate) max_attempts: Option<u32>,
+    pub(crate) max_elapsed: Option<Delay>,
+    pub(crate) named: bool,
+    pub(crate) logging: bool,
 }
 
-#[derive(Debug, Arbitrary)]
-enum Strategy {
+#[derive(Clone, Copy, Debug, Arbitrary)]
+pub(crate) enum Strategy {
     Exponential,
     Linear,
     Constant(Delay),
@@ -42,8 +42,8 @@ enum Strategy {
     Alternating,
 }
 
-#[derive(Debug, Arbitrary)]
-enum Spread {
+#[derive(Clone, Copy, Debug, Arbitrary)]
+pub(crate) enum Spread {
     None,
     Full,
     Equal,
@@ -62,7 +62,7 @@ pub(crate) enum Delay {
 }
 
 #[derive(Debug, Arbitrary)]
-enum Factor {
+pub(crate) enum Factor {
     Whole(u32),
     Thousandths(u16),
     Any(f64),
@@ -97,6 +97,8 @@ pub(crate) struct Step {
 pub(crate) struct SleepEnd(u8);
 
 impl SleepEnd {
+    pub(crate) const ELAPSED: Self = Self(0);
+
     pub(crate) fn outcome(self) -> SleepOutcome {
         match self.0 & 3 {
             0 => SleepOutcome::Elapsed,
@@ -109,7 +111,7 @@ impl SleepEnd {
 impl Step {
     /// The step after the end of the script.
     pub(crate) const SUCCESS: Self =
-        Self { outcome: Outcome::Succeed, takes_micros: 0, sleep: SleepEnd(0) };
+        Self { outcome: Outcome::Succeed, takes_micros: 0, sleep: SleepEnd::ELAPSED };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Arbitrary, IsTransient)]

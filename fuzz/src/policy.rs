@@ -70,3 +70,61 @@ fn lent(budget: RetryBudget, borrower: impl FnOnce(&'static RetryBudget) -> Jour
     drop(unsafe { Box::from_raw(budget) });
     journal
 }
+
+/// Inputs that random bytes reach too rarely.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::{Delay, Outcome, Settings, SleepEnd, Sleeper, Spread, Step, Strategy};
+
+    /// Linear delays from zero, with five attempts.
+    fn from_zero(jitter: Spread, max_retry_after: Option<Delay>) -> Settings {
+        Settings {
+            backoff: Strategy::Linear,
+            initial_delay: Some(Delay::Zero),
+            factor: None,
+            increment: None,
+            max_delay: None,
+            max_retry_after,
+            jitter,
+            seed: Some(7),
+            max_attempts: Some(5),
+            max_elapsed: None,
+            named: false,
+            logging: false,
+        }
+    }
+
+    fn step(outcome: Outcome) -> Step {
+        Step { outcome, takes_micros: 0, sleep: SleepEnd::ELAPSED }
+    }
+
+    #[test]
+    fn a_refused_wait_of_zero_is_a_pause_at_any_attempt() {
+        for jitter in [Spread::None, Spread::Full, Spread::Equal, Spread::Decorrelated] {
+            for min_retries in 0..4 {
+                let window = Delay::Seconds(10);
+                holds(&Input {
+                    policy: from_zero(jitter, None),
+                    budget: Some(BudgetSettings { millionths: 0, min_retries, window }),
+                    sleeper: Sleeper::Returns,
+                    retry: 1,
+                    script: vec![step(Outcome::Fail); 4],
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn a_limit_of_hints_of_zero_leaves_a_pause() {
+        holds(&Input {
+            policy: from_zero(Spread::None, Some(Delay::Zero)),
+            budget: None,
+            sleeper: Sleeper::Returns,
+            retry: 1,
+            script: [Outcome::Busy(Delay::Seconds(5)), Outcome::Fail, Outcome::Succeed]
+                .map(step)
+                .into(),
+        });
+    }
+}

@@ -241,17 +241,16 @@ impl<'a> Reader<'a> {
             StopReason::DeadlineExceeded | StopReason::BudgetExhausted => {
                 let refused = next_delay.expect("the wait that was refused");
                 let delays = delays(self.policy, failed);
-                let backoff = self.policy.backoff();
-                let mut later = (1..=64).map(|later| backoff.delay(failed.attempt + later));
-                let after = counted(later.find(|delay| !delay.is_zero()).unwrap_or_default());
-                let skips_zero = backoff.delay(failed.attempt).is_zero() && refused == after;
                 let range = counted(*delays.start())..=counted(*delays.end());
-                assert!(skips_zero || range.contains(&refused));
+                let is_drawn = !refused.is_zero() && range.contains(&refused);
+                let replaces_zero = refused == counted(pause(self.policy, failed.attempt));
+                assert!(is_drawn || range.start().is_zero() && replaces_zero);
                 Some(refused)
             }
             StopReason::RetryAfterTooLong => {
                 assert_eq!(next_delay, Some(counted(failed.hint())));
-                Some(self.policy.max_retry_after().max(self.policy.backoff().delay(1)))
+                let longest = self.policy.max_retry_after().max(self.policy.backoff().delay(1));
+                Some(if longest.is_zero() { pause(self.policy, 1) } else { longest })
             }
             _ => {
                 assert_eq!(next_delay, cancelled.map(counted));
@@ -398,6 +397,13 @@ fn delays(policy: &RetryPolicy, failed: &Failed) -> RangeInclusive<Duration> {
     };
     let [low, high] = [u128::from(hint), u128::from(hint) + u128::from(spread)];
     capped(low, ceiling)..=capped(high, ceiling)
+}
+
+/// Returns the pause in the place of a refused wait of zero before this retry: the first nominal delay of the backoff
+/// that is longer, from this retry on, among 65.
+fn pause(policy: &RetryPolicy, retry: u32) -> Duration {
+    let mut delays = (retry..=retry.saturating_add(64)).map(|retry| policy.backoff().delay(retry));
+    delays.find(|delay| !delay.is_zero()).unwrap_or_default()
 }
 
 /// Returns the delay, or the longest duration if the delay is too long to count.

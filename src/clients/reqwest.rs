@@ -7,8 +7,8 @@ use crate::http::{CheckStatus, HttpError, StatusError};
 use crate::sealed::Sealed;
 use crate::transient::IsTransient;
 
-/// Classifies the error by its status, if it has one ([`is_transient_http_status`]). Otherwise these are transient: timeouts, connections
-/// that were refused, reset or closed, and answers or bodies that ended early.
+/// Classifies the error by its status, if it has one ([`is_transient_http_status`]). Otherwise these are transient:
+/// timeouts, connections that were refused, reset or closed, and answers or bodies that ended early.
 ///
 /// Permanent are: requests that cannot be built, redirects that do not end, failed upgrades, unknown hosts,
 /// answers that are not HTTP, and errors of HTTP/2 or HTTP/3 streams on a connection that goes on.

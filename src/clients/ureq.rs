@@ -6,8 +6,8 @@ use crate::codes::{is_transient_http_status, transient_io_within};
 use crate::http::HttpError;
 use crate::transient::IsTransient;
 
-/// Classifies the error by its status, if it has one ([`is_transient_http_status`]). Otherwise these are transient: timeouts, connections
-/// that were refused, reset or closed, and answers or bodies that ended early.
+/// Classifies the error by its status, if it has one ([`is_transient_http_status`]). Otherwise these are transient:
+/// timeouts, connections that were refused, reset or closed, and answers or bodies that ended early.
 ///
 /// Permanent are: requests that cannot be built, redirects that do not end, unknown hosts, answers that are not
 /// HTTP, and compressed bodies that ended early.

@@ -206,7 +206,8 @@ pub trait RetryExt<T, E>: Operation<Outcome = Result<T, E>> {
     ///
     /// The cap (60 s unless set), jitter, a hint, the deadline and the budget still apply, and may refuse the
     /// retry after the call. With [`Jitter::Decorrelated`](crate::Jitter::Decorrelated), the computed delay takes
-    /// the place of the initial delay. A second `delay_with` replaces the first.
+    /// the place of the initial delay. A second `delay_with` replaces the first. If a computed delay of zero is
+    /// refused, [`next_delay`](RetryError::next_delay) is one of the policy's backoff.
     ///
     /// ```
     /// use std::io::{Error, ErrorKind};

@@ -69,7 +69,7 @@ use crate::transient::IsTransient;
 /// * Only retried errors are swallowed, and `on_retry` is called for each. An error that gives up is yielded, and
 ///   the following call continues with the next item.
 /// * If a deadline, a budget or a hint's limit refuses a retry, the following call of `next` first pauses, on the
-///   same sleeper. A loop that continues after such a refusal therefore does not spin. Permanent errors and
+///   same sleeper. A loop that continues after such a refusal therefore does not spin, unless all delays of the policy are zero. Permanent errors and
 ///   exhausted attempts cause no pause.
 /// * The pause is the refused [`next_delay`](RetryError::next_delay). After a hint it is the [longest hint that is
 ///   obeyed](RetryPolicy::max_retry_after), and at least the first delay; if both are zero, the first delay that is

@@ -7,8 +7,8 @@ use retry_ext::{IsTransient, Jitter, RetryBudget, RetryError, RetryPolicy, retry
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, IsolationLevel, NoTls};
 
-/// Five retries for each success, and 20 in ten seconds without any: conflicts need more than outages.
-static BUDGET: RetryBudget = RetryBudget::new().with_ratio(5.0).with_min_retries(20);
+/// Two retries for each success, and 20 in ten seconds without any: conflicts need more than outages.
+static BUDGET: RetryBudget = RetryBudget::new().with_ratio(2.0).with_min_retries(20);
 static POLICY: RetryPolicy = RetryPolicy::within(Duration::from_secs(30))
     .with_name("deposit")
     .with_initial_delay(Duration::from_millis(5))
