@@ -116,13 +116,13 @@ fn contenders() -> impl Iterator<Item = u32> {
 }
 
 impl Options {
-    /// Returns the number of runs in all experiments. With documented figures: two shapes of load, two outages, callers with
-    /// and without a budget, four crowds, and the contention. Without: two kinds of failure with and without a
+    /// Returns the number of runs in all experiments. With a figure: two shapes of load, callers with and without
+    /// a budget, four crowds, and the contention. Without: two outages, two kinds of failure with and without a
     /// budget, and three kinds of worker with three policies.
     fn runs(&self) -> u64 {
         let contention = contenders().count() * JITTERS.len();
-        let with_figure = 4 * strategies().len() + 2 * CALLERS.len() + 4 + contention;
-        let without_figure = 4 + 3 * LOOPS.len();
+        let with_figure = 2 * strategies().len() + 2 * CALLERS.len() + 4 + contention;
+        let without_figure = 2 * strategies().len() + 4 + 3 * LOOPS.len();
         with_figure as u64 * u64::from(self.seeds)
             + without_figure as u64 * u64::from(self.table_seeds)
     }
@@ -218,6 +218,7 @@ impl Laboratory {
         name: &str,
         load: Load,
         service: Service,
+        seeds: u32,
     ) -> Vec<(Strategy, Runs)> {
         self.say(&format!(
             "{name:24}{:>9}{:>11}{:>13}{:>15}{:>11}{:>9}",
@@ -227,7 +228,6 @@ impl Laboratory {
         let mut results = Vec::new();
         for strategy in strategies() {
             self.bar.set_message(format!("{name}, {}", strategy.name));
-            let seeds = self.options.seeds;
             let runs = self.runs(scenario, strategy.policy, strategy.processes, seeds).await;
             self.report_recovery(name, &strategy, &runs);
             results.push((strategy, runs));
@@ -237,7 +237,8 @@ impl Laboratory {
     }
 
     async fn spike(&mut self) -> Result<(), Box<dyn Error>> {
-        let results = self.overload("spike", Load::Spike, Service::Overloadable).await;
+        let results =
+            self.overload("spike", Load::Spike, Service::Overloadable, self.options.seeds).await;
         let runs = |with_budget: bool| -> Vec<&Runs> {
             let retries = results.iter().filter(|(strategy, _)| strategy.name != NO_RETRY);
             let alike = retries.filter(|(strategy, _)| strategy.processes.is_some() == with_budget);
@@ -257,15 +258,16 @@ impl Laboratory {
     }
 
     async fn ramp(&mut self) -> Result<(), Box<dyn Error>> {
-        let results = self.overload("ramp", Load::Ramp, Service::Overloadable).await;
+        let results =
+            self.overload("ramp", Load::Ramp, Service::Overloadable, self.options.seeds).await;
         self.draw("ramp", &of_full_jitter(results).ramp())
     }
 
     /// Simulates the usual load, and a service that succeeds with no call for ten seconds.
     async fn outages(&mut self) {
-        let load = Load::Steady(USUAL);
-        self.overload("outage, refuses", load, Service::Refuses).await;
-        self.overload("outage, silent", load, Service::Silent).await;
+        let (load, seeds) = (Load::Steady(USUAL), self.options.table_seeds);
+        self.overload("outage, refuses", load, Service::Refuses, seeds).await;
+        self.overload("outage, silent", load, Service::Silent, seeds).await;
     }
 
     /// Simulates a fixed number of callers, each of which waits until its request has ended.
