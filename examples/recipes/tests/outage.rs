@@ -5,7 +5,7 @@ mod common;
 
 use common::postgres;
 use recipes_example::postgres::deposit;
-use retry_ext::StopReason;
+use retry_ext::{RetryError, StopReason};
 use tokio::task::JoinSet;
 
 #[tokio::test]
@@ -19,5 +19,5 @@ async fn ten_deposits_without_a_server_share_twenty_retries() {
     }
     let errors = tasks.join_all().await;
     assert!(errors.iter().all(|error| error.reason() == StopReason::BudgetExhausted), "{errors:?}");
-    assert_eq!(errors.iter().map(|error| error.attempts()).sum::<u32>(), 10 + 20);
+    assert_eq!(errors.iter().map(RetryError::attempts).sum::<u32>(), 10 + 20);
 }
