@@ -52,6 +52,8 @@ pub struct Ended {
 pub struct Run {
     /// The time at which it began.
     pub start: SystemTime,
+    /// The time at which its last operation had ended.
+    pub end: SystemTime,
     /// All operations.
     pub operations: Vec<Ended>,
 }
@@ -103,7 +105,8 @@ pub fn run() -> io::Result<Run> {
     thread::sleep(OUTAGE.end.saturating_sub(began.elapsed()));
     is_out.store(false, Ordering::Relaxed);
     let operations = callers.into_iter().flat_map(|caller| caller.join().expect("no panic"));
-    Ok(Run { start, operations: operations.collect() })
+    let operations = operations.collect();
+    Ok(Run { start, end: SystemTime::now(), operations })
 }
 
 /// Runs one caller, which begins after this pause.

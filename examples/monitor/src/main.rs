@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
     let run = client::run()?;
     let asked = if let Some(prometheus) = &prometheus {
-        Some((prometheus, prometheus.wait_for_operations(run.count())?))
+        Some((prometheus, prometheus.wait_for_read_after(run.end)?))
     } else {
         println!("Prometheus is not installed, so the counts are the program's own.");
         None

@@ -86,7 +86,7 @@ impl Prometheus {
         Ok(Some(prometheus))
     }
 
-    /// Waits until this query has an answer. Returns the time of the answer, in seconds since 1970.
+    /// Waits until this query has an answer. Returns the value of its first series.
     ///
     /// # Errors
     ///
@@ -101,21 +101,20 @@ impl Prometheus {
         match asked {
             Ok(series) if series.is_empty() => Err(format!("no answer to {query}").into()),
             Err(error) if error.reason() == StopReason::DeadlineExceeded => Err(error.into_error()),
-            asked => asked.map(|series| series[0].points[0].0).map_err(RetryError::into_error),
+            asked => asked.map(|series| series[0].value()).map_err(RetryError::into_error),
         }
     }
 
-    /// Waits until Prometheus has read the counts of this many operations. Returns the time of this read.
+    /// Waits until Prometheus has read the page after this time. Returns the time of this read, in seconds since 1970.
     ///
-    /// A time at which the page was read always has answers. Later, a read that fails would leave a gap.
+    /// At the time of a successful read, every series has a value. Later, a read that fails would leave a gap.
     ///
     /// # Errors
     ///
-    /// Returns an error if it has not read them within a minute.
-    pub fn wait_for_operations(&self, count: usize) -> Result<f64, Failure> {
-        self.wait_for(&format!(
-            "sum(retry_operations_total) == {count} and sum(retry_waited_seconds_count) == {count}"
-        ))
+    /// Returns an error if it has not read the page within a minute.
+    pub fn wait_for_read_after(&self, time: SystemTime) -> Result<f64, Failure> {
+        let seconds = time.duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
+        self.wait_for(&format!("min(timestamp(retry_operations_total)) > {seconds:.3}"))
     }
 
     /// Asks for the values at this time, in seconds since 1970.
