@@ -33,7 +33,7 @@ fn instant() -> Instant {
 }
 
 /// Returns the nanoseconds since a month before the first call in this process. A clock that tests pause may be behind
-/// that call.
+/// that call. If it is paused from the first call on, all ticks are equal in each run of the tests.
 ///
 /// A clock that cannot be read stands still. Deadlines then count the waits alone.
 #[cfg(feature = "std")]
@@ -55,7 +55,7 @@ const BEFORE: u64 = 30 * 24 * 60 * 60 * 1_000_000_000;
 fn ticks_at(instant: Instant) -> u64 {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
 
-    let origin = *ORIGIN.get_or_init(Instant::now);
+    let origin = *ORIGIN.get_or_init(|| instant);
     match instant.checked_duration_since(origin) {
         Some(after) => BEFORE.saturating_add(nanos(after)),
         None => BEFORE.saturating_sub(nanos(origin.duration_since(instant))),
