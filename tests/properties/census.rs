@@ -162,8 +162,11 @@ fn the_cases_reach_every_reason_jitter_and_growth_and_every_edge() {
     let strategy = (cases(rules()), purses());
     let mut census = Census::default();
     for _ in 0..1_000 {
-        let (case, purse) = strategy.new_tree(&mut runner).expect("nothing is rejected").current();
+        let (mut case, purse) =
+            strategy.new_tree(&mut runner).expect("nothing is rejected").current();
         census.rules(&case.rules);
+        // With random draws, the counts of the runs would vary.
+        case.rules.seed.get_or_insert(7);
         census.runs(&case, &purse);
     }
     let rare: Vec<_> = census.0.iter().filter(|(_, count)| **count < 5).collect();
