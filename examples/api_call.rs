@@ -31,11 +31,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let server = Server::start(vec![
         Answer::Reset,
         Answer::HalfABody,
-        Answer::Stall(Duration::from_secs(2)),
+        Answer::Stall(Duration::from_secs(10)),
         Answer::ok("Once upon a time there was a server that answered."),
     ])?;
     // The client limits each attempt, and the policy limits all attempts together.
-    let config = Agent::config_builder().timeout_global(Some(Duration::from_millis(300)));
+    let config = Agent::config_builder().timeout_global(Some(Duration::from_secs(1)));
     let agent = config.proxy(None).build().into();
 
     let started = Instant::now();

@@ -93,8 +93,7 @@ async fn main() -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     tokio::spawn(serve(listener));
 
-    let client =
-        reqwest::Client::builder().timeout(Duration::from_millis(300)).no_proxy().build()?;
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(1)).no_proxy().build()?;
     let board = Arc::new(Board::new()?);
     let started = Instant::now();
     let mut fetches = JoinSet::new();
@@ -153,7 +152,7 @@ async fn answer(
                 "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             }
             _ => {
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                tokio::time::sleep(Duration::from_secs(10)).await;
                 ""
             }
         }

@@ -12,7 +12,7 @@ use retry_ext::{Backoff, IsTransient, RetryError, RetryEvent, RetryExt, RetryPol
 
 const QUICK: RetryPolicy = RetryPolicy::new()
     .with_backoff(Backoff::constant(Duration::from_millis(40)))
-    .with_max_attempts(25);
+    .with_max_attempts(250);
 
 /// A variant without an attribute is permanent.
 #[derive(Debug, thiserror::Error, IsTransient)]
