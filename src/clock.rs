@@ -33,18 +33,15 @@ fn instant() -> Instant {
 }
 
 /// Returns the nanoseconds since a month before the first call in this process. A clock that tests pause may be behind
-/// that call. If it is paused from the first call on, all ticks are equal in each run of the tests.
+/// that call. If it is paused from the first call on, the ticks are the same in each run of the tests.
 ///
-/// A clock that cannot be read stands still. Deadlines then count the waits alone.
-#[cfg(feature = "std")]
+/// Without `std` or a clock that can be read, time stands still. Deadlines then count the waits alone.
 #[inline]
 pub(crate) fn ticks() -> u64 {
-    if CAN_BE_READ { ticks_at(instant()) } else { BEFORE }
-}
-
-/// Returns the same number each time: without `std` there is no clock, and deadlines count the waits alone.
-#[cfg(not(feature = "std"))]
-pub(crate) const fn ticks() -> u64 {
+    #[cfg(feature = "std")]
+    if CAN_BE_READ {
+        return ticks_at(instant());
+    }
     BEFORE
 }
 
