@@ -61,7 +61,7 @@ impl Server {
         })?;
         let ports = folder.path().join(format!("nats-server_{}.ports", process.id()));
         let mut server = Self { address: String::new(), process, folder };
-        for _ in 0..1000 {
+        for _ in 0..6000 {
             // The file is a JSON object, whose first addresses are for clients.
             let ports = fs::read_to_string(&ports).unwrap_or_default();
             if let Some(address) = ports.split('"').find(|text| text.starts_with("nats://")) {
