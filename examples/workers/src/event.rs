@@ -1,12 +1,12 @@
 //! Events: lines that a worker writes to its standard output.
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Something that happened in a worker, or to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The time since 1970. All processes of a machine share this clock.
+    /// The time on a clock that all processes of the machine share.
     pub at: Duration,
     /// The number of the worker; each new process has the next number.
     pub worker: u32,
@@ -33,10 +33,20 @@ pub enum What {
     Ended,
 }
 
-/// Returns the time since 1970.
+/// Returns the time since the start of the machine, which a correction of the date does not change.
+#[cfg(unix)]
 #[must_use]
 pub(crate) fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    let clock = nix::time::ClockId::CLOCK_MONOTONIC;
+    clock.now().expect("every system has this clock").into()
+}
+
+/// Returns the time since 1970.
+#[cfg(not(unix))]
+#[must_use]
+pub(crate) fn now() -> Duration {
+    let since_1970 = std::time::SystemTime::UNIX_EPOCH.elapsed();
+    since_1970.expect("the year is after 1970")
 }
 
 /// Writes one line, without the number of the worker, which its parent knows.
