@@ -32,6 +32,7 @@ static RUNNING: Mutex<(String, u32)> = Mutex::new((String::new(), 0));
 /// * `mail takes 50` succeeds
 /// * `mail takes 50 90` takes more time after its first attempt
 /// * `mail fails 2 50` fails in its first two attempts, and then succeeds
+/// * `mail fails 1 50 90 60` takes more time in its second attempt, and less again in all later ones
 /// * `mail crashes 50` ends its process
 /// * `mail late 50` succeeds in its first attempt after the given time; in a second one it fails at once, for good
 ///
@@ -44,26 +45,29 @@ pub async fn run(job: &str, attempt: u32) -> Result<(), JobError> {
     *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = (name.to_owned(), attempt);
     let began = Instant::now();
     emit(What::Started);
-    let take = async |time: &str| match time.parse() {
-        Ok(time) => {
-            sleep_until(began + Duration::from_millis(time)).await;
-            Ok(())
+    // One time for each attempt; the last one is also that of all later attempts.
+    let take = async |times: &[&str]| {
+        let time = times.get(attempt as usize - 1).or(times.last());
+        match time.and_then(|time| time.parse().ok()) {
+            Some(time) => {
+                sleep_until(began + Duration::from_millis(time)).await;
+                Ok(())
+            }
+            None => Err(JobError::Senseless),
         }
-        Err(_) => Err(JobError::Senseless),
     };
-    let outcome = match words[1..] {
-        ["takes", time] => take(time).await,
-        ["takes", time, later] => take(if attempt == 1 { time } else { later }).await,
-        ["fails", times, time] => take(time).await.and_then(|()| match times.parse::<u32>() {
-            Ok(times) if attempt > times => Ok(()),
+    let outcome = match &words[1..] {
+        ["takes", times @ ..] => take(times).await,
+        ["fails", count, times @ ..] => take(times).await.and_then(|()| match count.parse::<u32>() {
+            Ok(count) if attempt > count => Ok(()),
             Ok(_) => Err(JobError::Busy),
             Err(_) => Err(JobError::Senseless),
         }),
-        ["crashes", time] => {
-            let _ended = take(time).await;
+        ["crashes", times @ ..] => {
+            let _ended = take(times).await;
             process::exit(101)
         }
-        ["late", time] if attempt == 1 => take(time).await,
+        ["late", times @ ..] if attempt == 1 => take(times).await,
         _ => Err(JobError::Senseless),
     };
     emit(if outcome.is_ok() { What::Succeeded } else { What::Failed });
