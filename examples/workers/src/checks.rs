@@ -116,8 +116,28 @@ pub fn check_delays(events: &[Event], job: &str, rules: Rules) -> Vec<(u32, Dura
     checked
 }
 
-/// Makes ten runs with four workers and three jobs. In each run, a worker is killed at a random moment. Checks that no
-/// job is lost or runs too often, and that the delays follow the policy, for each number of an attempt. The runs really
+/// Waits until a worker runs the job, and returns the number of this worker. Returns `None` if the job is done or dead.
+async fn runs_next(
+    queue: &impl Queue,
+    workers: &mut Workers<'_>,
+    job: &str,
+) -> Result<Option<u32>, Error> {
+    let waiting = async {
+        loop {
+            let numbers = workers.numbers();
+            let job_of = |worker: &u32| workers.attempt_of(*worker).map(|(job, _)| job);
+            let worker = numbers.into_iter().find(|worker| job_of(worker).as_deref() == Some(job));
+            if worker.is_some() || !queue.open().await?.iter().any(|open| open == job) {
+                return Ok(worker);
+            }
+            workers.go_on(Duration::from_millis(5)).await?;
+        }
+    };
+    timeout(PATIENCE, waiting).await.map_err(|_| "a job is lost")?
+}
+
+/// Makes ten runs with four workers and three jobs. In each run, a worker that runs one of the jobs is killed at a random
+/// moment. The jobs take turns. Checks that no job is lost or runs too often, and that the delays follow the policy, for each number of an attempt. The runs really
 /// wait.
 ///
 /// # Errors
@@ -142,16 +162,12 @@ pub async fn ten_runs<Q: Queue>(queue: &Q, program: impl Fn() -> Command) -> Res
         queue.add(&format!("{poison} fails 999 60")).await?;
         let jobs = [&report, &mail, &poison];
 
-        workers.go_on(Duration::from_millis(random.u64(0..1000))).await?;
-        // A worker that runs a job, if there is one.
+        // A random attempt of this job, and a random moment during the attempt or just after it.
+        workers.go_on(Duration::from_millis(random.u64(0..500))).await?;
+        let victim = runs_next(queue, &mut workers, jobs[run % jobs.len()]).await?;
+        workers.go_on(Duration::from_millis(random.u64(0..70))).await?;
         let numbers = workers.numbers();
-        let busy: Vec<_> = numbers
-            .iter()
-            .copied()
-            .filter(|worker| workers.attempt_of(*worker).is_some())
-            .collect();
-        let among = if busy.is_empty() { &numbers } else { &busy };
-        workers.kill(among[random.usize(..among.len())])?;
+        workers.kill(victim.unwrap_or_else(|| numbers[random.usize(..numbers.len())]))?;
 
         settle(queue, &mut workers).await?;
 

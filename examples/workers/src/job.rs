@@ -58,11 +58,13 @@ pub async fn run(job: &str, attempt: u32) -> Result<(), JobError> {
     };
     let outcome = match &words[1..] {
         ["takes", times @ ..] => take(times).await,
-        ["fails", count, times @ ..] => take(times).await.and_then(|()| match count.parse::<u32>() {
-            Ok(count) if attempt > count => Ok(()),
-            Ok(_) => Err(JobError::Busy),
-            Err(_) => Err(JobError::Senseless),
-        }),
+        ["fails", count, times @ ..] => {
+            take(times).await.and_then(|()| match count.parse::<u32>() {
+                Ok(count) if attempt > count => Ok(()),
+                Ok(_) => Err(JobError::Busy),
+                Err(_) => Err(JobError::Senseless),
+            })
+        }
         ["crashes", times @ ..] => {
             let _ended = take(times).await;
             process::exit(101)
