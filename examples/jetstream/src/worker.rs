@@ -20,7 +20,7 @@ pub const POLICY: RetryPolicy = RetryPolicy::new()
     .with_max_elapsed(Duration::from_secs(60 * 24 * 60 * 60));
 
 /// The `ack_wait` of the consumer: a worker that sends nothing for this time has lost its job.
-pub const ACK_WAIT: Duration = Duration::from_millis(400);
+pub const ACK_WAIT: Duration = Duration::from_millis(1500);
 
 /// Takes one job after another.
 ///

@@ -39,7 +39,7 @@ pub const POLICY: RetryPolicy = RetryPolicy::new()
     .with_max_elapsed(Duration::from_secs(60 * 24 * 60 * 60));
 
 /// A worker that writes nothing for this time has lost its job.
-pub const LEASE: Duration = Duration::from_millis(400);
+pub const LEASE: Duration = Duration::from_millis(1500);
 
 /// Takes one job after another.
 ///

@@ -59,7 +59,7 @@ async fn a_poison_job_runs_exactly_max_attempts_times() -> Result<(), Error> {
 async fn a_job_that_is_slower_than_the_lease_runs_once() -> Result<(), Error> {
     let Some((_cluster, port, jobs)) = server().await else { return Ok(()) };
     let mut workers = Workers::start(3, || worker(port))?;
-    jobs.add("report takes 1300").await?;
+    jobs.add("report takes 4000").await?;
     settle(&jobs, &mut workers).await?;
     assert_eq!(attempts(workers.events(), "report"), [1]);
     assert!(jobs.dead().await?.is_empty());

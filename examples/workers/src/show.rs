@@ -20,7 +20,7 @@ pub async fn show<Q: Queue>(queue: &Q, program: impl Fn() -> Command) -> Result<
     // The second attempt would take a minute: the kill ends it, however late.
     queue.add("mail fails 1 300 60000 300").await?;
     let victim = workers.until(PATIENCE, |event| event.is(&What::Started, "mail", 2)).await?;
-    queue.add("report takes 900").await?;
+    queue.add("report takes 2200").await?;
     queue.add("poison fails 999 20").await?;
     queue.add("crash crashes 20").await?;
     workers.go_on(Duration::from_millis(150)).await?;
