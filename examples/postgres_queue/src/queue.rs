@@ -63,7 +63,7 @@ impl Jobs {
     }
 
     async fn names(&self, state: &str) -> Result<Vec<String>, Error> {
-        let query = "select split_part(text, ' ', 1) from job where state = $1";
+        let query = "select split_part(text, ' ', 1) from job where state = $1 order by id";
         let rows = self.client.query(query, &[&state]).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
