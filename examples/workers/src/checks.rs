@@ -157,7 +157,7 @@ pub async fn ten_runs<Q: Queue>(queue: &Q, program: impl Fn() -> Command) -> Res
     for run in 1..=10 {
         let (report, mail, poison) =
             (format!("report{run}"), format!("mail{run}"), format!("poison{run}"));
-        queue.add(&format!("{report} takes 2200 50")).await?;
+        queue.add(&format!("{report} takes 1900 50")).await?;
         queue.add(&format!("{mail} fails 2 60")).await?;
         queue.add(&format!("{poison} fails 999 60")).await?;
         let jobs = [&report, &mail, &poison];
