@@ -28,20 +28,21 @@ impl Jobs {
         Ok(Self { context, stream })
     }
 
-    /// Returns the names of the jobs of a subject.
+    /// Returns the names of the jobs of a subject. Asks for each message by its number: `nats-server` 2.9 may not find the
+    /// only message of a subject by the subject, if messages before and after this one are gone.
     async fn names(&self, subject: &str) -> Result<Vec<String>, Error> {
         let mut names = Vec::new();
-        let mut sequence = 1;
-        loop {
-            let next = self.stream.get_first_raw_message_by_subject(subject, sequence).await;
-            let message = match next {
-                Ok(message) => message,
-                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => break,
+        let state = self.stream.get_info().await?.state;
+        for sequence in state.first_sequence..=state.last_sequence {
+            match self.stream.get_raw_message(sequence).await {
+                Ok(message) if *message.subject == *subject => {
+                    let job = String::from_utf8_lossy(&message.payload);
+                    names.push(job.split(' ').next().unwrap_or_default().to_owned());
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {}
                 Err(error) => return Err(error.into()),
-            };
-            let job = String::from_utf8_lossy(&message.payload);
-            names.push(job.split(' ').next().unwrap_or_default().to_owned());
-            sequence = message.sequence + 1;
+            }
         }
         Ok(names)
     }

@@ -163,6 +163,27 @@ async fn jobs_in_their_delay_do_not_stop_the_others() -> Result<(), Error> {
 }
 
 #[tokio::test]
+async fn a_job_is_open_after_those_around_it_are_done() -> Result<(), Error> {
+    let Some((server, jobs)) = server().await else { return Ok(()) };
+    let context = jetstream::new(async_nats::connect(server.address()).await?);
+    let consumer = consumer(&stream(&context).await?).await?;
+    for job in ["report takes 1", "mail takes 1", "poison takes 1"] {
+        jobs.add(job).await?;
+    }
+    let mut batch = consumer.fetch().max_messages(3).messages().await?;
+    let mut messages = Vec::new();
+    while let Some(message) = batch.try_next().await? {
+        messages.push(message);
+    }
+    context.publish("dead", "poison takes 1".into()).await?.await?;
+    for done in [2, 0] {
+        messages[done].double_ack().await?;
+    }
+    assert_eq!(jobs.open().await?, ["mail"]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_worker_brings_its_ack_wait_to_a_consumer_that_exists() -> Result<(), Error> {
     let Some((server, _jobs)) = server().await else { return Ok(()) };
     let context = jetstream::new(async_nats::connect(server.address()).await?);
