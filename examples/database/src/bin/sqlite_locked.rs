@@ -1,24 +1,22 @@
 //! `cargo run -p database-example --bin sqlite_locked`
 //!
-//! Another process holds the write lock of an SQLite file for 300 ms. The write of this process is retried until the
-//! lock is released.
+//! Another process holds the write lock of an SQLite file, until four attempts of this process have failed. The write of
+//! this process is retried until the lock is released.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
-use std::{env, thread};
+use std::{env, io};
 
 use database_example::{SqliteError, report};
 use retry_ext::{RetryExt, RetryPolicy};
 use rusqlite::{Connection, TransactionBehavior};
 
-const POLICY: RetryPolicy = RetryPolicy::new()
+const POLICY: RetryPolicy = RetryPolicy::within(Duration::from_secs(60))
     .with_initial_delay(Duration::from_millis(10))
-    .with_max_delay(Duration::from_millis(100))
-    .with_max_attempts(20)
-    .with_max_elapsed(Duration::from_secs(5));
+    .with_max_delay(Duration::from_millis(100));
 
 /// Opens the file without SQLite's own waits. By default, `rusqlite` lets SQLite wait for a lock for up to 5 s. The
 /// retry waits instead: it has a deadline, can have jitter, and calls a hook.
@@ -37,12 +35,13 @@ fn write(connection: &mut Connection, line: &str) -> Result<(), SqliteError> {
     Ok(())
 }
 
-/// Runs as the other process: takes the lock, prints a line, keeps the lock for 300 ms, and writes first.
+/// Runs as the other process: takes the lock, prints a line, keeps the lock until its input ends, and writes first.
 fn hold(path: &Path) -> Result<(), Box<dyn Error>> {
-    let mut connection = open(path)?;
+    // With SQLite's own waits, because the commit waits for an attempt that reads the file at this moment.
+    let mut connection = Connection::open(path)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     println!("locked");
-    thread::sleep(Duration::from_millis(300));
+    io::stdin().read_line(&mut String::new())?;
     transaction.execute("insert into lines values ('the other process')", [])?;
     Ok(transaction.commit()?)
 }
@@ -53,8 +52,12 @@ fn run() -> Result<(), Box<dyn Error>> {
     let mut connection = open(&path)?;
     connection.execute_batch("create table lines (line text)")?;
 
-    let mut other =
-        Command::new(env::current_exe()?).arg("hold").arg(&path).stdout(Stdio::piped()).spawn()?;
+    let mut other = Command::new(env::current_exe()?)
+        .arg("hold")
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
     let said = other.stdout.take().ok_or("the other process has no output")?;
     BufReader::new(said).read_line(&mut String::new())?;
     println!("another process holds the write lock");
@@ -62,7 +65,12 @@ fn run() -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
     let time = || format!("{:5} ms", started.elapsed().as_millis());
     let written = (|| write(&mut connection, "this process"))
-        .on_retry(|retry| println!("{}  {retry}: {}", time(), retry.error))
+        .on_retry(|retry| {
+            println!("{}  {retry}: {}", time(), retry.error);
+            if retry.attempt == 4 {
+                drop(other.stdin.take()); // the other process goes on
+            }
+        })
         .retry_with(POLICY);
     other.wait()?;
     written?;
