@@ -1,23 +1,21 @@
 //! `cargo run -p database-example --bin postgres_start`
 //!
-//! Connects to a PostgreSQL server that starts half a second later, in a temporary cluster. With a connection string as
-//! argument, such as `host=localhost user=me`, it connects to that server instead.
+//! Connects to a PostgreSQL server in a temporary cluster. The server is started after the third failed attempt. With a
+//! connection string as argument, such as `host=localhost user=me`, it connects to that server instead.
 
+use std::env;
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use std::{env, thread};
 
 use database_example::{Cluster, PostgresError, report};
 use postgres::{Config, NoTls};
 use retry_ext::{RetryError, RetryExt, RetryPolicy};
 
 /// If many programs wait for one server, add `.with_jitter(Jitter::Full)`.
-const POLICY: RetryPolicy = RetryPolicy::new()
+const POLICY: RetryPolicy = RetryPolicy::within(Duration::from_secs(60))
     .with_initial_delay(Duration::from_millis(50))
-    .with_max_delay(Duration::from_millis(200))
-    .with_max_attempts(100)
-    .with_max_elapsed(Duration::from_secs(30));
+    .with_max_delay(Duration::from_millis(200));
 
 /// Makes one attempt with a new connection, because a broken connection cannot be used again.
 fn version(config: &Config) -> Result<String, PostgresError> {
@@ -25,7 +23,8 @@ fn version(config: &Config) -> Result<String, PostgresError> {
     Ok(client.query_one("select version()", &[])?.try_get(0)?)
 }
 
-fn ask(config: &Config) -> Result<(), RetryError<PostgresError>> {
+/// Prints the server's version. `failed` is called with the number of each failed attempt that is retried.
+fn ask(config: &Config, mut failed: impl FnMut(u32)) -> Result<(), RetryError<PostgresError>> {
     let started = Instant::now();
     let time = || format!("{:5} ms", started.elapsed().as_millis());
     let mut attempts = 0;
@@ -33,7 +32,10 @@ fn ask(config: &Config) -> Result<(), RetryError<PostgresError>> {
         attempts += 1;
         version(config)
     })
-    .on_retry(|retry| println!("{}  {retry}: {}", time(), report(retry.error)))
+    .on_retry(|retry| {
+        println!("{}  {retry}: {}", time(), report(retry.error));
+        failed(retry.attempt);
+    })
     .retry_with(POLICY)?;
     println!("{}  attempt {attempts} succeeded", time());
     println!("{version}");
@@ -46,22 +48,20 @@ fn ask_server(connection_string: &str) -> Result<(), Box<dyn Error>> {
         // A retry does not interrupt an attempt.
         config.connect_timeout(Duration::from_secs(5));
     }
-    Ok(ask(&config)?)
+    Ok(ask(&config, |_| ())?)
 }
 
 fn ask_own_server() -> Result<(), Box<dyn Error>> {
     println!("making a cluster");
     let mut cluster = Cluster::new()?;
     let config = cluster.config();
-    let answer = thread::scope(|scope| {
-        scope.spawn(|| {
-            thread::sleep(Duration::from_millis(500));
+    let answer = ask(&config, |attempt| {
+        if attempt == 3 {
             match cluster.start() {
                 Ok(()) => println!("          the server is started"),
                 Err(error) => eprintln!("{}", report(&error)),
             }
-        });
-        ask(&config)
+        }
     });
     if answer.is_err() {
         eprint!("{}", cluster.log());
