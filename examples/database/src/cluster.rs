@@ -93,7 +93,7 @@ impl Cluster {
         if let Some(user) = &user {
             chown(folder.path(), Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
         }
-        let cluster = Self { programs, user, port: reserve_port()?, server: None, folder };
+        let mut cluster = Self { programs, user, port: 0, server: None, folder };
         // The data is temporary, so `--no-sync` avoids waits for the disk. `--no-locale` gives the
         // same cluster on all machines.
         let made = cluster
@@ -107,6 +107,8 @@ impl Cluster {
             let said = String::from_utf8_lossy(&made.stderr);
             return Err(ClusterError::Initdb(said.trim().replace('\n', "; ")));
         }
+        // Only now, because the port is reserved for a minute.
+        cluster.port = reserve_port()?;
         Ok(cluster)
     }
 

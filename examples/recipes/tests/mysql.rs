@@ -30,7 +30,6 @@ impl MariaDb {
     /// Starts a server with one table of two rows, and waits until it is up. Returns `None` if MariaDB is not
     /// installed.
     fn up() -> Option<Self> {
-        let port = reserve_port().expect("a port");
         let folder = tempfile::tempdir().expect("a folder");
         let is_root = folder.path().metadata().expect("a folder").uid() == 0;
         let mut command = program("mariadb-install-db", &folder, is_root);
@@ -42,6 +41,8 @@ impl MariaDb {
                 return None;
             }
         }
+        // Only now, because the port is reserved for a minute.
+        let port = reserve_port().expect("a port");
         let log = folder.path().join("log");
         let process = program("mariadbd", &folder, is_root)
             .args(["--bind-address=127.0.0.1", &format!("--port={port}")])
