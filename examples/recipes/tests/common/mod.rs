@@ -58,12 +58,12 @@ pub async fn hold_commits(config: &Config) -> Client {
     let admin = connect_to(config).await;
     admin.batch_execute("alter system set synchronous_standby_names = 'none'").await.expect("set");
     admin.batch_execute("select pg_reload_conf()").await.expect("reload");
-    let seen = async || {
-        let fresh = connect_to(config).await;
-        let row = fresh.query_one("show synchronous_standby_names", &[]).await.expect("a row");
-        (row.get::<_, &str>(0) == "none").then_some(()).ok_or(())
-    };
-    seen.retry_if(|()| true).retry_with(PATIENT).await.expect("the server reads its settings");
+    // Commits wait as soon as the checkpointer has read the setting, which other processes may read earlier. The probe
+    // therefore commits until a commit waits. It writes a record to the log, and no row.
+    let probe = connect_to(config).await;
+    let commit = "select pg_logical_emit_message(true, 'probe', '')";
+    let held = async { while probe.batch_execute(commit).await.is_ok() {} };
+    tokio::join!(held, end_the_held_commit(&admin));
     admin
 }
 
