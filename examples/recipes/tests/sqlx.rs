@@ -20,7 +20,7 @@ fn pool(config: &Config, connections: u32) -> PgPool {
     let options = options.username("postgres").database("postgres");
     PgPoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(Duration::from_secs(10))
+        .acquire_timeout(Duration::from_secs(60))
         .connect_lazy_with(options)
 }
 
