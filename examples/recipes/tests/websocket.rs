@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use common::POLICY;
+use database_example::reserve_port;
 use futures_util::{SinkExt, StreamExt};
 use recipes_example::websocket::{FeedError, subscribe};
 use retry_ext::{IsTransient, RetryError, RetryPolicy, StopReason};
@@ -31,9 +32,11 @@ enum End {
     Silent,
 }
 
-/// Starts a server with a script: for each connection, the number of messages and the end.
+/// Starts a server with a script: for each connection, the number of messages and the end. Its port is reserved, so that
+/// no other server listens on it after the script.
 async fn server<const N: usize>(script: [(u64, End); N]) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = reserve_port().expect("a port");
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port");
     let url = format!("ws://{}/feed", listener.local_addr().expect("an address"));
     tokio::spawn(async move {
         for (count, end) in script {
