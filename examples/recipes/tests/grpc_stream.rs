@@ -6,18 +6,17 @@ use std::future::{pending, ready};
 use std::pin::pin;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use std::vec;
 
 use common::POLICY;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use recipes_example::grpc::CallError;
-use recipes_example::grpc_stream::watch;
+use recipes_example::grpc_stream;
 use retry_ext::{IsTransient, RetryError, StopReason};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{self, UnboundedSender};
-use tokio::time::sleep;
+use tokio::sync::watch;
 use tonic::codegen::tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Code, Request, Response, Status};
@@ -47,6 +46,8 @@ enum End {
 struct Service {
     script: Arc<Mutex<vec::IntoIter<(i32, End)>>>,
     sent: Arc<AtomicI32>,
+    /// The last status that the client has read.
+    read: watch::Receiver<i32>,
     breaks: UnboundedSender<End>,
 }
 
@@ -57,13 +58,14 @@ impl Service {
     }
 
     /// Ends a call. A connection breaks only after the client has read the items.
-    async fn end(breaks: UnboundedSender<End>, end: End) -> Option<Status> {
+    async fn end(mut self, end: End) -> Option<Status> {
         match end {
             End::Refuse(status) | End::Fail(status) => Some(status),
             End::Done => None,
             End::Close | End::Reset => {
-                sleep(Duration::from_millis(5)).await;
-                breaks.send(end).expect("the proxy runs");
+                let sent = self.sent.load(Relaxed);
+                self.read.wait_for(|read| *read == sent).await.expect("the client reads");
+                self.breaks.send(end).expect("the proxy runs");
                 pending().await
             }
         }
@@ -76,7 +78,7 @@ impl Health for Service {
         &self,
         _: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        let end = Self::end(self.breaks.clone(), self.next().1).await;
+        let end = self.clone().end(self.next().1).await;
         Err(end.expect("only streams end without a status"))
     }
 
@@ -93,18 +95,26 @@ impl Health for Service {
         let sent = Arc::clone(&self.sent);
         let items = (0..count).map(move |_| sent.fetch_add(1, Relaxed) + 1);
         let items = stream::iter(items).map(|status| Ok(HealthCheckResponse { status }));
-        let end = stream::once(Self::end(self.breaks.clone(), end)).filter_map(ready);
+        let end = stream::once(self.clone().end(end)).filter_map(ready);
         Ok(Response::new(items.chain(end.map(Err)).boxed()))
     }
 }
 
+/// A client, and the last status that it has read.
+struct Reader {
+    client: HealthClient<Channel>,
+    read: watch::Sender<i32>,
+}
+
 /// Starts a server with a proxy before it, and returns the client.
-async fn client(script: Vec<(i32, End)>) -> HealthClient<Channel> {
+async fn client(script: Vec<(i32, End)>) -> Reader {
     let (breaks, mut broken) = mpsc::unbounded_channel();
+    let read = watch::Sender::new(0);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let behind = listener.local_addr().expect("an address");
     let script = Arc::new(Mutex::new(script.into_iter()));
-    let service = HealthServer::new(Service { script, sent: Arc::default(), breaks });
+    let service =
+        HealthServer::new(Service { script, sent: Arc::default(), read: read.subscribe(), breaks });
     let server = Server::builder().add_service(service);
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
 
@@ -124,15 +134,20 @@ async fn client(script: Vec<(i32, End)>) -> HealthClient<Channel> {
             }
         }
     });
-    HealthClient::new(Endpoint::from_shared(url).expect("a URL").connect_lazy())
+    let endpoint = Endpoint::from_shared(url).expect("a URL");
+    Reader { client: HealthClient::new(endpoint.connect_lazy()), read }
 }
 
 /// Reads up to the error that ends the stream.
-async fn read(client: HealthClient<Channel>) -> (Vec<i32>, RetryError<CallError>) {
-    let (mut statuses, mut seen) = (pin!(watch(&client, "shop", POLICY)), Vec::new());
+async fn read(reader: Reader) -> (Vec<i32>, RetryError<CallError>) {
+    let mut statuses = pin!(grpc_stream::watch(&reader.client, "shop", POLICY));
+    let mut seen = Vec::new();
     loop {
         match statuses.next().await.expect("it ends with an error") {
-            Ok(answer) => seen.push(answer.status),
+            Ok(answer) => {
+                seen.push(answer.status);
+                reader.read.send_replace(answer.status);
+            }
             Err(error) => {
                 assert!(statuses.next().await.is_none());
                 return (seen, error);
@@ -180,9 +195,10 @@ async fn an_unknown_status_of_the_server_is_not_retried() {
 #[tokio::test]
 async fn a_call_whose_connection_is_lost_is_transient() {
     for end in [End::Close, End::Reset] {
-        let mut client = client(vec![(0, end)]).await;
+        let mut reader = client(vec![(0, end)]).await;
         let request = HealthCheckRequest { service: "shop".into() };
-        let error = CallError(client.check(request).await.expect_err("the connection is lost"));
+        let error =
+            CallError(reader.client.check(request).await.expect_err("the connection is lost"));
         assert!(error.is_transient(), "{error:?}");
     }
 }
