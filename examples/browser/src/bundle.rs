@@ -1,9 +1,10 @@
 //! Builds the page: WebAssembly by cargo, and the JavaScript that loads it.
 
+use std::env;
 use std::error::Error;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
-use std::{env, fs};
 
 use wasm_bindgen_cli_support::Bindgen;
 
@@ -20,13 +21,17 @@ pub struct Page {
 ///
 /// # Errors
 ///
-/// Returns an error if cargo fails, for example because the target `wasm32-unknown-unknown` is not
-/// installed.
+/// Returns an error if the folder cannot be locked, or if cargo fails, for example because the
+/// target `wasm32-unknown-unknown` is not installed.
 pub fn page(arguments: &[&str]) -> Result<Page, Box<dyn Error>> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let parent = env::var_os("CARGO_TARGET_DIR").map_or(package.join("../../target"), Into::into);
     // A separate folder, because the caller's cargo may hold the lock of its folder.
     let target = parent.join("browser");
+    // Pages with other arguments have the same files, so one page is built at a time.
+    fs::create_dir_all(&target)?;
+    let lock = File::create(target.join("page.lock"))?;
+    lock.lock()?;
     let status = Command::new(env!("CARGO"))
         .args(["build", "--locked", "--quiet", "--lib", "--target", "wasm32-unknown-unknown"])
         .arg("--target-dir")
