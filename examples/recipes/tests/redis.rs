@@ -191,7 +191,10 @@ fn a_replica_without_its_master_is_transient_and_its_refusal_of_writes_is_not() 
 
 #[test]
 fn a_cluster_without_its_slots_is_transient() {
-    let Some((_server, mut connection)) = Redis::up(&["--cluster-enabled", "yes"]) else { return };
+    // Without this option, the port of the cluster is that of the server plus 10000, which may be taken or too high.
+    let bus = reserve_port().expect("a port").to_string();
+    let options = ["--cluster-enabled", "yes", "--cluster-port", &bus];
+    let Some((_server, mut connection)) = Redis::up(&options) else { return };
     let error = connection.get::<_, Option<String>>("key").map_err(CacheError).expect_err("down");
     assert_eq!((code(&error).as_str(), error.is_transient()), ("CLUSTERDOWN", true));
 }
