@@ -15,6 +15,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use browser_example::bundle::{self, Page};
 use browser_example::server::Server;
+use retry_ext::{RetryExt, RetryPolicy};
 use serde_json::{Value, json};
 
 /// Builds the page, and starts its server.
@@ -62,14 +63,19 @@ impl Browser {
             ["--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1100,1000"];
         let capabilities =
             json!({ "alwaysMatch": { "goog:chromeOptions": { "args": arguments } } });
-        let answer = send(ureq::post(&url), &json!({ "capabilities": capabilities }));
+        // On a busy machine, the start may fail.
+        let started = (|| send(ureq::post(&url), &json!({ "capabilities": capabilities })))
+            .retry_if(|error: &String| error.contains("session not created"))
+            .retry_with(RetryPolicy::new().with_max_attempts(5));
+        let answer = started.expect("Chromium starts");
         let id = answer["sessionId"].as_str().expect("a session has an id");
         browser.session = format!("{url}/{id}");
         browser
     }
 
     fn post(&self, path: &str, body: &Value) -> Value {
-        send(ureq::post(format!("{}{path}", self.session)), body)
+        let answer = send(ureq::post(format!("{}{path}", self.session)), body);
+        answer.unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
     /// Opens the page and waits for its module.
@@ -116,7 +122,7 @@ impl Browser {
 
     fn screenshot(&self, name: &str) {
         let path = format!("{}/screenshot", self.session);
-        let answer = read(ureq::get(path).call());
+        let answer = read(ureq::get(path).call()).expect("a picture");
         let image = BASE64_STANDARD.decode(answer.as_str().expect("it is text")).expect("base64");
         let folder = concat!(env!("CARGO_TARGET_TMPDIR"), "/screenshots");
         fs::create_dir_all(folder).expect("the folder is made");
@@ -134,17 +140,20 @@ impl Drop for Browser {
     }
 }
 
-fn send(request: ureq::RequestBuilder<ureq::typestate::WithBody>, body: &Value) -> Value {
+/// Sends a command, and returns its value or the text of its error.
+fn send(
+    request: ureq::RequestBuilder<ureq::typestate::WithBody>,
+    body: &Value,
+) -> Result<Value, String> {
     let request = request.config().http_status_as_error(false).build();
     read(request.content_type("application/json").send(body.to_string()))
 }
 
-fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Value {
+fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, String> {
     let mut answer = answer.expect("chromedriver answers");
     let text = answer.body_mut().with_config().limit(50 << 20).read_to_string().expect("UTF-8");
     let mut json: Value = serde_json::from_str(&text).expect("JSON");
-    assert!(json["value"]["error"].is_null(), "{text}");
-    json["value"].take()
+    if json["value"]["error"].is_null() { Ok(json["value"].take()) } else { Err(text) }
 }
 
 fn number(value: &Value) -> f64 {
