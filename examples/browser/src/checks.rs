@@ -97,19 +97,17 @@ pub async fn deadline_of_waits() -> String {
     outcome(&fail.sleep_with(wait).retry_with(policy).await, start)
 }
 
-/// Retries until the budget refuses, and shows the budget before and after its window of 300 ms.
+/// Retries until the budget refuses, and shows the budget before and after its window of this many milliseconds.
 #[wasm_bindgen]
-pub async fn budget() -> String {
-    static BUDGET: RetryBudget =
-        RetryBudget::new().with_min_retries(3).with_window(Duration::from_millis(300));
-
+pub async fn budget(window: u32) -> String {
+    let budget = RetryBudget::new().with_min_retries(3).with_window(window * MS);
     let start = Date::now();
-    let policy = NO_DELAY.with_max_attempts(10).with_budget(&BUDGET);
-    let result = (async || Err::<(), _>(timed_out())).retry_with(policy).await;
-    let left = BUDGET.available();
-    gloo_timers::future::TimeoutFuture::new(700).await;
+    let fail = async || Err::<(), _>(timed_out());
+    let result = fail.budget(&budget).retry_with(NO_DELAY.with_max_attempts(10)).await;
+    let left = budget.available();
+    gloo_timers::future::TimeoutFuture::new(window + 500).await;
     let outcome = outcome(&result, start);
-    format!(r#"{{"outcome":{outcome},"left":{left},"later":{}}}"#, BUDGET.available())
+    format!(r#"{{"outcome":{outcome},"left":{left},"later":{}}}"#, budget.available())
 }
 
 /// Makes two attempts of an operation that hangs, with a limit of 50 ms each.

@@ -225,7 +225,7 @@ fn a_deadline_counts_the_time_of_attempts() {
 fn a_budget_refuses_and_its_window_passes() {
     let browser = Browser::start();
     browser.open(&WITH_WEB.url);
-    let figures = browser.check("budget()");
+    let figures = browser.check("budget(3_000)");
     assert_eq!(figures["outcome"]["reason"], "BudgetExhausted");
     assert_eq!(figures["outcome"]["attempts"], 1 + 3);
     assert_eq!((&figures["left"], &figures["later"]), (&json!(0), &json!(3)));
@@ -330,7 +330,7 @@ fn without_the_feature_nothing_panics_and_deadlines_count_the_waits() {
     let deadline = browser.check("deadline_of_waits()");
     assert_eq!(deadline["reason"], "DeadlineExceeded");
     assert_eq!((&deadline["attempts"], &deadline["waited"]), (&json!(3), &json!(80)));
-    let budget = browser.check("budget()");
+    let budget = browser.check("budget(300)");
     assert_eq!(budget["outcome"]["reason"], "BudgetExhausted");
     assert_eq!((&budget["left"], &budget["later"]), (&json!(0), &json!(0)));
     assert_eq!(browser.run(HINT), Value::Null);
