@@ -1,4 +1,7 @@
 //! The page: four cards. The server fails in a different way for each card.
+//!
+//! The query of the page's address may set the number of failures, the `Retry-After` of a busy server in seconds, and the
+//! time limit of an attempt in milliseconds: `?times=2&hint=1&limit=500`, the defaults.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -12,7 +15,7 @@ use retry_ext::{
 };
 use wasm_bindgen::prelude::{Closure, JsCast, JsValue, wasm_bindgen};
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{Element, HtmlButtonElement, HtmlElement};
+use web_sys::{Element, HtmlButtonElement, HtmlElement, Location, UrlSearchParams};
 
 static POLICY: RetryPolicy = RetryPolicy::within(Duration::from_secs(60))
     .with_initial_delay(Duration::from_millis(1_500))
@@ -23,11 +26,12 @@ type FetchError = HttpError<reqwest::Error>;
 /// Fetches a text. The feature `web` makes the browser's timer the sleeper.
 async fn fetch(
     url: &str,
+    limit: Duration,
     on_retry: impl FnMut(&RetryEvent<'_, FetchError>),
 ) -> Result<String, RetryError<FetchError>> {
     let client = reqwest::Client::new();
     (async || Ok(client.get(url).send().await?.check_status()?.text().await?))
-        .timeout_each(Duration::from_millis(500))
+        .timeout_each(limit)
         .on_retry(on_retry)
         .retry_with(&POLICY)
         .await
@@ -90,6 +94,17 @@ fn document() -> web_sys::Document {
     window.document().expect("a window has a document")
 }
 
+fn location() -> Location {
+    web_sys::window().expect("a page has a window").location()
+}
+
+/// Returns a number from the query of the page's address, or the default.
+fn setting(name: &str, default: u32) -> u32 {
+    let search = location().search().unwrap_or_default();
+    let query = UrlSearchParams::new_with_str(&search).expect("any text is a query");
+    query.get(name).and_then(|number| number.parse().ok()).unwrap_or(default)
+}
+
 fn on_click(button: &HtmlButtonElement, clicked: impl FnMut() + 'static) -> Result<(), JsValue> {
     let clicked = Closure::<dyn FnMut()>::new(clicked);
     button.add_event_listener_with_callback("click", clicked.as_ref().unchecked_ref())?;
@@ -103,10 +118,11 @@ fn run(card: &Rc<Card>) {
         return;
     }
     let card = Rc::clone(card);
-    let url = card.url();
+    let (url, limit) = (card.url(), Duration::from_millis(setting("limit", 500).into()));
     let this = Rc::clone(&card);
     // Dropping the future drops its timer and aborts its request.
-    let (fetched, handle) = abortable(async move { fetch(&url, |retry| this.show(retry)).await });
+    let (fetched, handle) =
+        abortable(async move { fetch(&url, limit, |retry| this.show(retry)).await });
     card.begin(handle);
     spawn_local(async move {
         let outcome = fetched.await;
@@ -136,15 +152,13 @@ impl Card {
         })
     }
 
-    /// Returns a URL that fails twice, or as often as `?times=` in the page's address demands.
+    /// Returns a URL that fails as often as the page's address says.
     fn url(&self) -> String {
-        let location = web_sys::window().expect("a page has a window").location();
-        let origin = location.origin().expect("a page has an origin");
-        let search = location.search().unwrap_or_default();
-        let times = search.strip_prefix("?times=").unwrap_or("2");
+        let origin = location().origin().expect("a page has an origin");
+        let (times, hint) = (setting("times", 2), setting("hint", 1));
         let kind = self.root.dataset().get("kind").unwrap_or_default();
         // A new id for each click, so that the server counts afresh.
-        format!("{origin}/{kind}?times={times}&hint=1&id={kind}{}", Date::now())
+        format!("{origin}/{kind}?times={times}&hint={hint}&id={kind}{}", Date::now())
     }
 
     fn begin(&self, handle: AbortHandle) {

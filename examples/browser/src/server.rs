@@ -97,8 +97,9 @@ fn answer(stream: &TcpStream, page: &Page, calls: &Calls) -> io::Result<()> {
             whole_but(stream, "200 OK", half.as_bytes(), POEM.len() - half.len())
         }
         "/slow" if failing => {
-            thread::sleep(Duration::from_secs(5));
-            Ok(())
+            // Waits until the browser closes the connection.
+            let mut connection = stream;
+            io::copy(&mut connection, &mut io::sink()).map(drop)
         }
         "/busy" | "/half" | "/reset" | "/slow" => whole(stream, "200 OK", POEM.as_bytes()),
         _ => whole(stream, "404 Not Found", b""),
