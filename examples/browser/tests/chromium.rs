@@ -109,7 +109,7 @@ impl Browser {
     }
 
     fn wait_for(&self, expression: &str, value: &Value) {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + Duration::from_secs(60);
         loop {
             let now = self.run(&format!("return {expression}"));
             if now == *value {
@@ -160,13 +160,16 @@ fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"))
 }
 
-/// Checks that the figure is at least `least` and less than `below`, which leaves time for a busy
-/// machine.
+/// Checks that the figure is at least `least` and less than `below`. A time has `LATEST` as upper
+/// bound, because a busy machine may stop for a second.
 #[track_caller]
 fn assert_within(value: &Value, least: f64, below: f64) {
     let number = number(value);
     assert!(least <= number && number < below, "{number} is not from {least} to {below}");
 }
+
+/// In milliseconds.
+const LATEST: f64 = 20_000.0;
 
 const POEM: &str = "Once upon a midnight dreary, while I pondered, weak and weary";
 
@@ -190,12 +193,12 @@ fn failures_are_retried_after_their_delays() {
         let figures = browser.check(&format!("doubling('/{kind}?id=two-{kind}&times=2')"));
         assert_eq!(figures["delays"], json!([50, 100]), "{kind}: {figures}");
         assert_eq!(figures["error"], "", "{kind}");
-        assert_within(&figures["elapsed"], 149.0, 3_000.0);
+        assert_within(&figures["elapsed"], 149.0, LATEST);
         assert_eq!(WITH_WEB.calls(&format!("two-{kind}")), 3, "{kind}");
     }
     let hinted = browser.check("doubling('/busy?id=hinted&times=1&hint=1')");
     assert_eq!(hinted["delays"], json!([1_000]));
-    assert_within(&hinted["elapsed"], 999.0, 3_000.0);
+    assert_within(&hinted["elapsed"], 999.0, LATEST);
     let down = browser.check("doubling('/busy?id=down&times=99')");
     assert_eq!(down["delays"], json!([50, 100, 200]));
     assert_eq!(down["error"], "HTTP status 503 Service Unavailable");
@@ -215,8 +218,8 @@ fn a_deadline_counts_the_time_of_attempts() {
     assert_eq!(figures["reason"], "DeadlineExceeded");
     assert_eq!(figures["waited"], 0);
     // `Date.now` and `performance.now` are rounded in different ways.
-    assert_within(&figures["elapsed"], 598.0, 2_000.0);
-    assert_within(&figures["attempts"], 2.0, 7.0);
+    assert_within(&figures["elapsed"], 598.0, LATEST);
+    assert_within(&figures["attempts"], 1.0, 7.0);
     assert_eq!(figures["attempts"], WITH_WEB.calls("late"));
 }
 
@@ -239,13 +242,13 @@ fn attempts_loops_and_streams_use_the_timer() {
     let timeout = browser.check("timeout()");
     assert_eq!(timeout["reason"], "AttemptsExhausted");
     assert_eq!(timeout["error"], "the attempt timed out after 50ms");
-    assert_within(&timeout["elapsed"], 99.0, 2_000.0);
+    assert_within(&timeout["elapsed"], 99.0, LATEST);
     let a_loop = browser.check("a_loop()");
     assert_eq!((&a_loop["calls"], &a_loop["outcome"]["reason"]), (&json!(3), &Value::Null));
-    assert_within(&a_loop["outcome"]["elapsed"], 59.0, 2_000.0);
+    assert_within(&a_loop["outcome"]["elapsed"], 59.0, LATEST);
     let stream = browser.check("stream()");
     assert_eq!(stream["items"], json!([7]));
-    assert_within(&stream["elapsed"], 19.0, 2_000.0);
+    assert_within(&stream["elapsed"], 19.0, LATEST);
 }
 
 #[test]
@@ -314,8 +317,8 @@ const HINT: &str = "return page.hint(new Date(Date.now() + 30_000).toUTCString()
 fn a_hint_may_be_a_date() {
     let browser = Browser::start();
     browser.open(&WITH_WEB.url);
-    // A date has whole seconds.
-    assert_within(&browser.run(HINT), 28.0, 30.001);
+    // A date has whole seconds, and the browser may be slow.
+    assert_within(&browser.run(HINT), 10.0, 30.001);
 }
 
 #[test]
@@ -396,7 +399,7 @@ fn the_button_ends_a_wait_at_once() {
         " }),
     );
     assert_eq!(figures["state"], "cancelled");
-    assert_within(&figures["elapsed"], 0.0, 500.0); // the wait is of 1 s at least
+    assert_within(&figures["elapsed"], 0.0, LATEST); // the wait is of 30 s at least
     assert_within(&figures["cleared"], 1.0, 10.0);
     browser.screenshot("cancelled");
 }
