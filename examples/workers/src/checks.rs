@@ -136,9 +136,9 @@ async fn runs_next(
     timeout(PATIENCE, waiting).await.map_err(|_| "a job is lost")?
 }
 
-/// Makes ten runs with four workers and three jobs. In each run, a worker that runs one of the jobs is killed at a random
-/// moment. The jobs take turns. Checks that no job is lost or runs too often, and that the delays follow the policy, for each number of an attempt. The runs really
-/// wait.
+/// Makes ten runs with four workers and three jobs. In each run, a worker that runs one of the jobs, in turn, is killed
+/// at a random moment. Checks that no job is lost or runs too often, and that the delays follow the policy, for each
+/// number of an attempt. The runs really wait.
 ///
 /// # Errors
 ///
