@@ -33,7 +33,7 @@ fn instant() -> Instant {
 }
 
 /// Returns the nanoseconds since a month before the first call in this process. A clock that tests pause may be behind
-/// that call. If it is paused from the first call on, the ticks are the same in each run of the tests.
+/// that call. If the clock is paused before the first call, the ticks are the same in each run of the tests.
 ///
 /// Without `std` or a clock that can be read, time stands still. Deadlines then count the waits alone.
 #[inline]
@@ -52,7 +52,8 @@ const BEFORE: u64 = 30 * 24 * 60 * 60 * 1_000_000_000;
 fn ticks_at(instant: Instant) -> u64 {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
 
-    let origin = *ORIGIN.get_or_init(|| instant);
+    // A paused clock is behind the system's, unless tests have moved it far ahead.
+    let origin = *ORIGIN.get_or_init(|| instant.min(Instant::now()));
     match instant.checked_duration_since(origin) {
         Some(after) => BEFORE.saturating_add(nanos(after)),
         None => BEFORE.saturating_sub(nanos(origin.duration_since(instant))),
