@@ -336,6 +336,16 @@ async fn r13_streams_can_be_spawned() {
 }
 
 #[test]
+fn their_debug_texts_show_the_attempt() {
+    let source = stream::repeat_with(|| failed(1)).retry_with(RetryPolicy::new());
+    let text = format!("{source:?}");
+    assert!(text.starts_with("RetryStream { ") && text.contains("attempt: 1"), "{text}");
+    let subscribe = || stream::repeat_with(|| failed(1));
+    let text = format!("{:?}", subscribe.retry_with(RetryPolicy::new()));
+    assert!(text.starts_with("Resubscribed { ") && text.contains("attempt: 1"), "{text}");
+}
+
+#[test]
 fn sizes_on_the_timer_of_tokio() {
     static POLICY: RetryPolicy = RetryPolicy::new();
     let source = stream::repeat_with(|| failed(1));
