@@ -33,7 +33,8 @@ impl Jobs {
     async fn names(&self, subject: &str) -> Result<Vec<String>, Error> {
         let mut names = Vec::new();
         let state = self.stream.get_info().await?.state;
-        for sequence in state.first_sequence..=state.last_sequence {
+        // Before the first message, both numbers are 0, which is no message's number.
+        for sequence in state.first_sequence.max(1)..=state.last_sequence {
             match self.stream.get_raw_message(sequence).await {
                 Ok(message) if *message.subject == *subject => {
                     let job = String::from_utf8_lossy(&message.payload);

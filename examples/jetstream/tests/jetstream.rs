@@ -167,6 +167,7 @@ async fn a_job_is_open_after_those_around_it_are_done() -> Result<(), Error> {
     let Some((server, jobs)) = server().await else { return Ok(()) };
     let context = jetstream::new(async_nats::connect(server.address()).await?);
     let consumer = consumer(&stream(&context).await?).await?;
+    assert!(jobs.open().await?.is_empty());
     for job in ["report takes 1", "mail takes 1", "poison takes 1"] {
         jobs.add(job).await?;
     }
