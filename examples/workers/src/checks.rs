@@ -136,8 +136,8 @@ async fn runs_next(
     timeout(PATIENCE, waiting).await.map_err(|_| "a job is lost")?
 }
 
-/// Makes ten runs with four workers and three jobs. In each run, a worker that runs one of the jobs, in turn, is killed
-/// at a random moment. Checks that no job is lost or runs too often, and that the delays follow the policy, for each
+/// Makes ten runs with four workers and three jobs. In each run, a worker is killed at a random moment: the one that runs
+/// a certain job, or any worker if this job has ended. Checks that no job is lost or runs too often, and that the delays follow the policy, for each
 /// number of an attempt. The runs really wait.
 ///
 /// # Errors
@@ -200,7 +200,7 @@ pub async fn ten_runs<Q: Queue>(queue: &Q, program: impl Fn() -> Command) -> Res
     println!(
         "{interrupted} of 10 kills in the middle of an attempt, {delays} delays in their range"
     );
-    assert!(interrupted > 0 && delays >= 40, "{interrupted} kills, {delays} delays");
+    assert!(interrupted >= 2 && delays >= 40, "{interrupted} kills, {delays} delays");
     for (attempt, mut late) in late {
         late.sort();
         assert!(late[late.len() / 2] <= USUAL, "attempt {attempt} began late by {late:?}");
