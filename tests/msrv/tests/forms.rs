@@ -467,18 +467,17 @@ fn a_status_is_an_error_with_a_hint() {
 
 #[test]
 fn a_client_that_is_refused_is_retried() {
-    // No server listens on this port any more.
-    let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|server| server.local_addr());
-    let url = format!("http://{}/", address.expect("a free port"));
+    // Port 1 (tcpmux) has no server.
+    let url = "http://127.0.0.1:1/";
     let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
-    let get = || Ok(agent.get(&url).call()?.check_status()?.status());
+    let get = || Ok(agent.get(url).call()?.check_status()?.status());
     let error: RetryError<HttpError<ureq::Error>> =
         get.retry_with(POLICY).expect_err("the port is closed");
     assert_eq!((error.attempts(), error.reason()), (3, StopReason::AttemptsExhausted));
 
     let error = block_on(async {
         let client = reqwest::Client::builder().no_proxy().build()?;
-        Ok::<_, HttpError<reqwest::Error>>(client.get(&url).send().await?.check_status()?.status())
+        Ok::<_, HttpError<reqwest::Error>>(client.get(url).send().await?.check_status()?.status())
     });
     assert!(error.expect_err("the port is closed").is_transient());
 }
