@@ -49,15 +49,19 @@ fn main() -> io::Result<()> {
     let sum = (|| sum_of("1\ntwo\n3")).on_retry(show_retry).retry_with(QUICK);
     show(sum.map(|sum| format!("the sum is {sum}")));
 
-    println!("2. a port without a server: a refused connection is transient");
+    println!("2. a port without a server until the third retry: a refused connection is transient");
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let server = thread::spawn(move || {
-        thread::sleep(Duration::from_millis(100));
-        TcpListener::bind(address)?.accept()
-    });
-    let stream = (|| TcpStream::connect(address)).on_retry(show_retry).retry_with(QUICK);
+    let mut server = None;
+    let stream = (|| TcpStream::connect(address))
+        .on_retry(|retry| {
+            show_retry(retry);
+            if retry.attempt == 3 {
+                server = TcpListener::bind(address).ok();
+            }
+        })
+        .retry_with(QUICK);
     show(stream.map(|_| format!("connected to {address}")));
-    drop(server.join());
+    drop(server);
 
     println!("3. a file that another thread is about to write: transient at this call");
     let path = std::env::temp_dir().join(format!("conditional_retry_{}.txt", process::id()));
