@@ -293,12 +293,12 @@ fn p29_a_failure_that_owns_a_response_frees_the_only_worker_of_a_server() {
     thread::spawn(move || one_worker(&listener));
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
-        .timeout_global(Some(secs(3)))
+        .timeout_global(Some(secs(20)))
         .proxy(None)
         .build()
         .into();
-    let start = Instant::now();
     let result = (|| {
+        // A held response would make the second call time out.
         let response = agent.get(&url).call().expect("an answer in time");
         if response.status() == 503 {
             Err(Unavailable(response.into()))
@@ -309,6 +309,4 @@ fn p29_a_failure_that_owns_a_response_frees_the_only_worker_of_a_server() {
     .retry_if(|_| true)
     .retry_with(POLICY.with_initial_delay(ms(1)));
     assert!(result.is_ok_and(|status| status == 200));
-    // A held response would cost a timeout of three seconds.
-    assert!(start.elapsed() < secs(3), "{:?}", start.elapsed());
 }

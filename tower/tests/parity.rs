@@ -167,7 +167,8 @@ proptest! {
         script in prop::collection::vec(outcome(), 1..9),
         judged: bool,
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
         let expected = runtime.block_on(closure(policy, &script, judged));
         for own in [true, false] {
             let seen = runtime.block_on(service(policy, &script, judged, own));

@@ -97,7 +97,8 @@ pub async fn deadline_of_waits() -> String {
     outcome(&fail.sleep_with(wait).retry_with(policy).await, start)
 }
 
-/// Retries until the budget refuses, and shows the budget before and after its window of this many milliseconds.
+/// Retries until the budget refuses, and shows the budget before and after its window, which is `window` milliseconds
+/// long.
 #[wasm_bindgen]
 pub async fn budget(window: u32) -> String {
     let budget = RetryBudget::new().with_min_retries(3).with_window(window * MS);

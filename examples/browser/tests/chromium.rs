@@ -399,7 +399,7 @@ fn the_button_ends_a_wait_at_once() {
         " }),
     );
     assert_eq!(figures["state"], "cancelled");
-    assert_within(&figures["elapsed"], 0.0, LATEST); // the wait is of 30 s at least
+    assert_within(&figures["elapsed"], 0.0, LATEST); // the wait takes at least 30 s
     assert_within(&figures["cleared"], 1.0, 10.0);
     browser.screenshot("cancelled");
 }

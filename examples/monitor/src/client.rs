@@ -52,7 +52,7 @@ pub struct Ended {
 pub struct Run {
     /// The time at which it began.
     pub start: SystemTime,
-    /// The time at which its last operation had ended.
+    /// A time after the end of its last operation.
     pub end: SystemTime,
     /// All operations.
     pub operations: Vec<Ended>,
