@@ -199,7 +199,11 @@ fn a_lock_wait_timeout_rolls_back_the_statement_only(server: &MariaDb) {
 fn a_lost_connection_is_transient_and_a_wrong_password_is_not(server: &MariaDb) {
     let connect = || server.connect().expect("a connection");
     let (mut client, mut admin) = (connect(), connect());
-    admin.query_drop(format!("kill connection {}", client.connection_id())).expect("killed");
+    let id = client.connection_id();
+    admin.query_drop(format!("kill connection {id}")).expect("killed");
+    // The server ends the connection a moment later.
+    let left = format!("select count(*) from information_schema.processlist where id = {id}");
+    while admin.query_first::<u32, _>(&left).expect("a number") != Some(0) {}
     let lost = client.query_drop("select 1").map_err(DbError::from).expect_err("lost");
     assert!(lost.is_transient(), "{lost:?}");
     // If the same happens in answer to `COMMIT`, the outcome is unknown.

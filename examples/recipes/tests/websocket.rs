@@ -83,6 +83,8 @@ async fn accept(socket: TcpStream) -> Result<(u64, WebSocketStream<TcpStream>), 
         first = number.parse().expect("a number");
         Ok(response)
     };
+    // A reset discards messages that are not yet sent.
+    socket.set_nodelay(true)?;
     let socket = accept_hdr_async(socket, read_query).await?;
     Ok((first, socket))
 }
