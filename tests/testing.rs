@@ -30,7 +30,7 @@ fn refused() -> Result<(), Error> {
     Err(ErrorKind::ConnectionRefused.into())
 }
 
-/// Returns the result and the skipped waits. The run must be shorter than the requested waits, which are seconds.
+/// Returns the result and the skipped waits. The run must be shorter than the requested waits.
 fn at_once<R>(test: impl FnOnce() -> R) -> (R, Vec<Duration>) {
     let start = Instant::now();
     let outcome = without_waits(test);

@@ -137,8 +137,8 @@ async fn runs_next(
 }
 
 /// Makes ten runs with four workers and three jobs. In each run, a worker is killed at a random moment: the one that runs
-/// a certain job, or any worker if this job has ended. Checks that no job is lost or runs too often, and that the delays follow the policy, for each
-/// number of an attempt. The runs really wait.
+/// a certain job, or any worker if this job has ended. Checks that no job is lost or runs too often, and that the delays
+/// follow the policy, for each number of an attempt. The runs really wait.
 ///
 /// # Errors
 ///
